@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The rings alone: how fast two cores hand 64-byte frames through a virtqueue, with nothing above
+ * it, beside the bare limit: the same frames through flags, one a burst.
+ *
+ *	bench_ring [--rounds N] [--frames N]	two pinned threads; Mpps, medians and spread
+ *	bench_ring --count N [--shuffle] [--pieces 1|2] [--in]
+ *						one thread, ring work only, for callgrind
+ *
+ * Figures of different machines, or of different moments of one, say nothing; those of one run do:
+ * the rounds of the rows are interleaved. Each round is timed in slices, of which the median and the
+ * 90th percentile are shown: the latter is what two cores do while nobody else wants them.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vioduct/mem.h>
+#include <vioduct/ring.h>
+#include <vioduct/virtio.h>
+
+#include "base/barrier.h"
+#include "base/bits.h"
+
+#define NUM	   1024u
+#define BURST	   32u
+#define FRAME	   64u
+#define STRIDE	   2112u /* an odd number of cache lines: spreads over the cache sets */
+#define LIMIT_NUM  2048u
+#define SLICE	   16384u /* frames */
+#define MAX_ROUNDS 99
+#define MAX_SLICES (1u << 17) /* of a row in all rounds */
+
+#define RING_BYTES (64u << 10)
+#define DATA_BYTES ((size_t)LIMIT_NUM * STRIDE)
+#define GUEST_BASE 0x40000000u
+
+/* Everything that both sides of a round need. */
+struct bench {
+	char *shared; /* ring, then data */
+	char *data;
+	struct vio_mem *mem;
+	struct vio_drvq *drv;
+	struct vio_devq *dev;
+	void *drv_storage, *dev_storage;
+	uint64_t frames;   /* of a round */
+	uint64_t mark;	   /* when the slice under way began */
+	uint64_t mark_at;  /* how many frames end it */
+	double *slices;	   /* Mpps of each; of the row under way */
+	size_t nr_slices;
+	uint64_t checksum; /* keeps the reads from being optimised away */
+};
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "bench_ring: %s\n", what);
+	exit(1);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void pin(unsigned cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+static void *allocate(size_t size)
+{
+	void *p = aligned_alloc(64, vio_align_up(size, 64));
+
+	if (!p)
+		fail("out of memory");
+	return p;
+}
+
+static void bench_init(struct bench *b)
+{
+	struct vio_mem_region region = { .guest_addr = GUEST_BASE,
+					 .size = RING_BYTES + DATA_BYTES };
+
+	b->shared = mmap(NULL, region.size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (b->shared == MAP_FAILED)
+		fail("no shared memory");
+	b->data = b->shared + RING_BYTES;
+	region.host = b->shared;
+	b->mem = allocate(vio_mem_bytes(1));
+	if (vio_mem_init(b->mem, &region, 1) < 0)
+		fail("no region table");
+	b->drv_storage = allocate(vio_drvq_bytes(NUM, 0));
+	b->dev_storage = allocate(vio_devq_bytes(NUM, 0));
+}
+
+/* An empty ring, the areas a page or more and an odd number of lines apart. */
+static void ring_init(struct bench *b, uint64_t features)
+{
+	struct vio_vq_areas areas = { b->shared, b->shared + (20u << 10) + 64,
+				      b->shared + (28u << 10) + 192 };
+	struct vio_drvq_setup drv = { .num = NUM, .features = features, .areas = areas };
+	struct vio_devq_setup dev = { .num = NUM, .features = features, .areas = areas };
+
+	memset(b->shared, 0, RING_BYTES);
+	if (vio_drvq_init(b->drv_storage, &drv, &b->drv) < 0 ||
+	    vio_devq_init(b->dev_storage, &dev, &b->dev) < 0)
+		fail("no ring");
+}
+
+static uint64_t guest(const struct bench *b, const void *p)
+{
+	return GUEST_BASE + (uint64_t)((const char *)p - b->shared);
+}
+
+static void frame_write(void *frame, uint64_t value)
+{
+	uint64_t *word = frame;
+	unsigned i;
+
+	for (i = 0; i < FRAME / 8; i++)
+		word[i] = value + i;
+}
+
+static uint64_t frame_read(const void *frame)
+{
+	uint64_t copy[FRAME / 8];
+	uint64_t sum = 0;
+	unsigned i;
+
+	memcpy(copy, frame, FRAME);
+	for (i = 0; i < FRAME / 8; i++)
+		sum ^= copy[i];
+	return sum;
+}
+
+/* Says that @frames have gone over in this round. */
+static inline void mark(struct bench *b, uint64_t frames)
+{
+	uint64_t now;
+
+	if (vio_likely(frames < b->mark_at))
+		return;
+	now = now_ns();
+	/* The first slice fills caches. */
+	if (b->mark && b->nr_slices < MAX_SLICES)
+		b->slices[b->nr_slices++] =
+			(double)(frames - b->mark_at + SLICE) * 1e3 / (double)(now - b->mark);
+	b->mark = now;
+	b->mark_at = frames + SLICE;
+}
+
+/* ---- Two threads ------------------------------------------------------------------------- */
+
+/* Segments and buffers of a burst, filled once: only the addresses change. */
+struct burst {
+	struct vio_seg segs[BURST];
+	struct vio_drvq_buf bufs[BURST];
+};
+
+static void burst_init(struct burst *burst, bool in)
+{
+	unsigned i;
+
+	for (i = 0; i < BURST; i++) {
+		burst->segs[i].len = FRAME;
+		burst->bufs[i] = (struct vio_drvq_buf){ .segs = &burst->segs[i],
+							.out_num = !in,
+							.in_num = in };
+	}
+}
+
+static void post(struct bench *b, struct burst *burst, char **frames, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		burst->segs[i].addr = guest(b, frames[i]);
+		burst->bufs[i].token = frames[i];
+	}
+	if (vio_drvq_add_burst(b->drv, burst->bufs, n) != (int)n)
+		fail("ring refused buffers");
+}
+
+/* Driver to device: the driver writes frames and sends them. */
+static void drive_tx(struct bench *b)
+{
+	static char *idle[NUM]; /* frames in order: taken at head, returned at tail */
+	struct vio_drvq_done done[BURST];
+	struct burst burst;
+	uint64_t sent = 0, reaped = 0;
+	unsigned i;
+
+	burst_init(&burst, false);
+	for (i = 0; i < NUM; i++)
+		idle[i] = b->data + (size_t)i * STRIDE;
+	while (reaped < b->frames) {
+		int n = vio_drvq_reap_burst(b->drv, done, BURST);
+
+		for (i = 0; (int)i < n; i++)
+			idle[(reaped + i) % NUM] = done[i].token;
+		reaped += (unsigned)n;
+		mark(b, reaped);
+		if (sent == b->frames || sent - reaped > NUM - BURST) {
+			if (n == 0)
+				vio_cpu_relax();
+			continue;
+		}
+		for (i = 0; i < BURST; i++)
+			vio_prefetch_write(idle[(sent + i) % NUM]);
+		/* Nothing is sent before publish: the lines come while descriptors are made. */
+		post(b, &burst, &idle[sent % NUM], BURST);
+		for (i = 0; i < BURST; i++)
+			frame_write(idle[(sent + i) % NUM], sent + i);
+		sent += BURST;
+		vio_drvq_publish(b->drv);
+	}
+}
+
+static void device_rx(struct bench *b)
+{
+	struct vio_chain chains[BURST];
+	struct vio_iov iov[2 * BURST];
+	uint64_t sum = 0, got = 0;
+	int i;
+
+	while (got < b->frames) {
+		int n = vio_devq_pop_burst(b->dev, b->mem, chains, BURST, iov, 2 * BURST);
+
+		if (n <= 0) {
+			vio_cpu_relax();
+			continue;
+		}
+		for (i = 0; i < n; i++)
+			sum += frame_read(chains[i].iov->base);
+		vio_devq_push_burst(b->dev, chains, (unsigned)n);
+		vio_devq_publish(b->dev);
+		got += (unsigned)n;
+	}
+	b->checksum += sum;
+}
+
+/* Device to driver: the device writes frames into what the driver posted. */
+static void drive_rx(struct bench *b)
+{
+	struct vio_drvq_done done[BURST];
+	char *frames[BURST];
+	struct burst burst;
+	uint64_t sum = 0, got = 0;
+	unsigned i, j, spare = 0;
+
+	burst_init(&burst, true);
+	for (j = 0; j < NUM; j += BURST) {
+		for (i = 0; i < BURST; i++)
+			frames[i] = b->data + (size_t)(j + i) * STRIDE;
+		post(b, &burst, frames, BURST);
+	}
+	vio_drvq_publish(b->drv);
+	while (got < b->frames) {
+		int n = vio_drvq_reap_burst(b->drv, done, BURST);
+
+		if (n <= 0) {
+			vio_cpu_relax();
+			continue;
+		}
+		/* While these come, the buffers read before are posted again. */
+		for (i = 0; (int)i < n; i++)
+			vio_prefetch_read(done[i].token);
+		post(b, &burst, frames, spare);
+		vio_drvq_publish(b->drv);
+		spare = (unsigned)n;
+		for (i = 0; i < spare; i++) {
+			frames[i] = done[i].token;
+			sum += frame_read(frames[i]);
+		}
+		got += (unsigned)n;
+		mark(b, got);
+	}
+	b->checksum += sum;
+}
+
+static void device_tx(struct bench *b)
+{
+	struct vio_chain chains[BURST];
+	struct vio_iov iov[2 * BURST];
+	uint64_t sent = 0;
+	int i;
+
+	while (sent < b->frames) {
+		int n = vio_devq_pop_burst(b->dev, b->mem, chains, BURST, iov, 2 * BURST);
+
+		if (n <= 0) {
+			vio_cpu_relax();
+			continue;
+		}
+		for (i = 0; i < n; i++) {
+			frame_write(chains[i].iov->base, sent + (unsigned)i);
+			chains[i].written = FRAME;
+		}
+		vio_devq_push_burst(b->dev, chains, (unsigned)n);
+		vio_devq_publish(b->dev);
+		sent += (unsigned)n;
+	}
+}
+
+/* The limit: a flag for each burst says whose it is. */
+static struct {
+	alignas(128) uint32_t full;
+} flags[LIMIT_NUM / BURST];
+
+static void limit_send(struct bench *b)
+{
+	uint64_t sent;
+	unsigned i;
+
+	for (sent = 0; sent < b->frames; sent += BURST) {
+		char *frame = b->data + sent % LIMIT_NUM * STRIDE;
+		uint32_t *full = &flags[sent % LIMIT_NUM / BURST].full;
+
+		for (i = 0; i < BURST; i++)
+			vio_prefetch_write(frame + (size_t)i * STRIDE);
+		while (vio_load_acquire(full))
+			vio_cpu_relax();
+		for (i = 0; i < BURST; i++)
+			frame_write(frame + (size_t)i * STRIDE, sent + i);
+		vio_store_release(full, 1);
+		mark(b, sent + BURST);
+	}
+}
+
+static void limit_receive(struct bench *b)
+{
+	uint64_t got, sum = 0;
+	unsigned i;
+
+	for (got = 0; got < b->frames; got += BURST) {
+		char *frame = b->data + got % LIMIT_NUM * STRIDE;
+		uint32_t *full = &flags[got % LIMIT_NUM / BURST].full;
+
+		while (!vio_load_acquire(full))
+			vio_cpu_relax();
+		for (i = 0; i < BURST; i++)
+			sum += frame_read(frame + (size_t)i * STRIDE);
+		vio_store_release(full, 0);
+	}
+	b->checksum += sum;
+}
+
+static const struct row {
+	const char *name;
+	uint64_t features;
+	void (*driver)(struct bench *b);
+	void (*device)(struct bench *b);
+} rows[] = {
+	{ "driver to device", 0, drive_tx, device_rx },
+	{ "driver to device, event index", 1u << VIO_F_EVENT_IDX, drive_tx, device_rx },
+	{ "device to driver", 0, drive_rx, device_tx },
+	{ "device to driver, event index", 1u << VIO_F_EVENT_IDX, drive_rx, device_tx },
+	{ "bare limit", 0, limit_send, limit_receive },
+};
+
+struct half {
+	struct bench *b;
+	const struct row *row;
+	pthread_barrier_t *start;
+};
+
+static void *device_thread(void *arg)
+{
+	struct half *half = arg;
+
+	pin(1);
+	pthread_barrier_wait(half->start);
+	half->row->device(half->b);
+	return NULL;
+}
+
+/* One round of @row. */
+static void run(struct bench *b, const struct row *row)
+{
+	pthread_barrier_t start;
+	struct half half = { b, row, &start };
+	pthread_t thread;
+
+	ring_init(b, row->features);
+	memset(flags, 0, sizeof(flags));
+	b->mark = 0;
+	b->mark_at = SLICE;
+	pthread_barrier_init(&start, NULL, 2);
+	if (pthread_create(&thread, NULL, device_thread, &half) != 0)
+		fail("no thread");
+	pin(0);
+	pthread_barrier_wait(&start);
+	row->driver(b);
+	pthread_join(thread, NULL);
+	pthread_barrier_destroy(&start);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void compare(struct bench *b, unsigned rounds)
+{
+	double *slices[vio_array_size(rows)];
+	size_t nr[vio_array_size(rows)] = { 0 };
+	unsigned i, r;
+
+	for (i = 0; i < vio_array_size(rows); i++)
+		slices[i] = allocate(MAX_SLICES * sizeof(double));
+	for (r = 0; r < rounds; r++) {
+		for (i = 0; i < vio_array_size(rows); i++) {
+			b->slices = slices[i];
+			b->nr_slices = nr[i];
+			run(b, &rows[i]);
+			nr[i] = b->nr_slices;
+		}
+	}
+	printf("%u-byte frames, ring of %u, bursts of %u, %u rounds; Mpps\n", FRAME, NUM, BURST,
+	       rounds);
+	printf("%-32s %8s %8s\n", "", "median", "90%");
+	for (i = 0; i < vio_array_size(rows); i++) {
+		qsort(slices[i], nr[i], sizeof(double), by_value);
+		printf("%-32s %8.1f %8.1f\n", rows[i].name, slices[i][nr[i] / 2],
+		       slices[i][nr[i] * 9 / 10]);
+		free(slices[i]);
+	}
+}
+
+/* ---- One thread -------------------------------------------------------------------------- */
+
+/* Passes b->frames buffers through the ring, touching no payload. With @shuffle, no descriptor is
+ * ever the same again. */
+static void count(struct bench *b, unsigned pieces, bool in, bool shuffle)
+{
+	struct vio_seg segs[2 * BURST];
+	struct vio_drvq_buf bufs[BURST];
+	struct vio_drvq_done done[BURST];
+	struct vio_chain chains[BURST];
+	struct vio_iov iov[3 * BURST];
+	uint64_t passed;
+	unsigned i, step = shuffle ? 7 : 0;
+
+	ring_init(b, 0);
+	for (i = 0; i < BURST; i++)
+		bufs[i] = (struct vio_drvq_buf){ .segs = &segs[pieces * i],
+						 .out_num = (uint16_t)(in ? 0 : pieces),
+						 .in_num = (uint16_t)(in ? pieces : 0),
+						 .token = &bufs[i] };
+	for (passed = 0; passed < b->frames; passed += BURST) {
+		for (i = 0; i < pieces * BURST; i++) {
+			uint64_t place = passed * pieces + i;
+
+			place += place / NUM * step;
+			segs[i].addr = guest(b, b->data + place % NUM * STRIDE);
+			segs[i].len = FRAME;
+		}
+		if (vio_drvq_add_burst(b->drv, bufs, BURST) != (int)BURST)
+			fail("ring refused buffers");
+		vio_drvq_publish(b->drv);
+		if (vio_devq_pop_burst(b->dev, b->mem, chains, BURST, iov, 3 * BURST) != BURST)
+			fail("device did not get the buffers");
+		for (i = 0; i < BURST; i++)
+			chains[i].written = in ? FRAME : 0;
+		vio_devq_push_burst(b->dev, chains, BURST);
+		vio_devq_publish(b->dev);
+		if (vio_drvq_reap_burst(b->drv, done, BURST) != BURST)
+			fail("driver did not get the buffers");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "frames", required_argument, NULL, 'f' },
+		{ "count", required_argument, NULL, 'c' },
+		{ "pieces", required_argument, NULL, 'p' },
+		{ "shuffle", no_argument, NULL, 's' },
+		{ "in", no_argument, NULL, 'i' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct bench b = { .frames = 8u << 20 };
+	unsigned long rounds = 5, pieces = 1, counted = 0;
+	bool shuffle = false, in = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'r':
+			rounds = strtoul(optarg, NULL, 0);
+			break;
+		case 'f':
+			b.frames = strtoul(optarg, NULL, 0);
+			break;
+		case 'c':
+			counted = strtoul(optarg, NULL, 0);
+			break;
+		case 'p':
+			pieces = strtoul(optarg, NULL, 0);
+			break;
+		case 's':
+			shuffle = true;
+			break;
+		case 'i':
+			in = true;
+			break;
+		default:
+			return 2;
+		}
+	}
+	if (rounds < 1 || rounds > MAX_ROUNDS || pieces < 1 || pieces > 2) {
+		fprintf(stderr, "bench_ring: --rounds is 1 to %d, --pieces 1 or 2\n", MAX_ROUNDS);
+		return 2;
+	}
+	bench_init(&b);
+	if (counted) {
+		b.frames = vio_align_up(counted, BURST);
+		count(&b, (unsigned)pieces, in, shuffle);
+		return 0;
+	}
+	b.frames = vio_align_up(vio_max(b.frames, 4 * (uint64_t)SLICE), BURST);
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
+		printf("one core only: nothing to hand over to\n");
+		return 0;
+	}
+	compare(&b, (unsigned)rounds);
+	return 0;
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Virtqueues, both sides, in bursts.
+ *
+ * A virtqueue has a driver side, which makes buffers available, and a device side, which uses
+ * them. Nothing outside src/ring knows which format the ring has: the format is chosen when the
+ * queue is set up, and costs one branch a burst.
+ *
+ * All bookkeeping (indices, free list, tokens, copies of descriptors) lives in private memory that
+ * the caller supplies; the shared memory is written, and what the peer wrote there is read once,
+ * checked and used from the copy. Neither side trusts the other. A violation breaks the queue: from
+ * then on every call returns -EPROTO (publish returns false) and touches no shared memory, and
+ * vio_drvq_error()/vio_devq_error() tell the reason. Only setting the queue up again clears it.
+ *
+ * No function here takes a lock, allocates or makes a system call. The caller serialises each
+ * queue; different queues may be used from different threads at the same time.
+ *
+ * Follows virtio 1.4, 2.6 to 2.8.
+ */
+#ifndef VIODUCT_RING_H
+#define VIODUCT_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vioduct/export.h>
+#include <vioduct/host.h>
+#include <vioduct/mem.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VIO_VQ_MAX_SIZE 32768
+
+/* Why a queue is broken. The first reason stays. */
+enum vio_vq_error {
+	VIO_VQ_OK,
+	/* what a driver may do to a device */
+	VIO_VQ_AVAIL_JUMP,   /* available index moved by more than the ring holds, or backwards */
+	VIO_VQ_BAD_HEAD,     /* head or next out of range */
+	VIO_VQ_CHAIN_LOOP,   /* chain longer than the queue, or looping */
+	VIO_VQ_BAD_ORDER,    /* device-readable descriptor after a device-writable one */
+	VIO_VQ_BAD_ADDRESS,  /* descriptor (or table) not wholly inside guest memory */
+	VIO_VQ_ZERO_LENGTH,  /* descriptor of length 0 */
+	VIO_VQ_BAD_INDIRECT, /* indirect: not negotiated, bad length, nested, or with NEXT */
+	VIO_VQ_TOO_LONG,     /* chain carries more than 2^32-1 bytes, or too many pieces */
+	VIO_VQ_BAD_FLAGS,    /* packed: impossible AVAIL/USED combination */
+	/* what a device may do to a driver */
+	VIO_VQ_USED_JUMP,     /* used index moved by more than what is in flight */
+	VIO_VQ_BAD_ID,	      /* used id out of range */
+	VIO_VQ_NOT_IN_FLIGHT, /* used id that is not in flight (given twice, or never) */
+	VIO_VQ_BAD_USED_LEN,  /* used length above what was posted for writing */
+	/* from above the ring */
+	VIO_VQ_BAD_FRAME,   /* buffer can't hold what the device type demands of it */
+	VIO_VQ_MEMORY_GONE, /* shared memory vanished under the ring */
+	VIO_VQ_NR_ERRORS
+};
+
+/* A short English name for @error ("used id not in flight"), constant; never NULL. */
+VIO_API const char *vio_vq_error_name(enum vio_vq_error error);
+
+/*
+ * The three areas of a ring (descriptor area, driver area, device area; virtio 1.4, 2.6) in local
+ * memory, checked by the caller to hold vio_vq_area_sizes() bytes each.
+ */
+struct vio_vq_areas {
+	void *desc;   /* split: descriptor table; packed: descriptor ring */
+	void *driver; /* split: available ring; packed: driver event suppression */
+	void *device; /* split: used ring; packed: device event suppression */
+};
+
+struct vio_vq_sizes {
+	size_t desc, driver, device; /* bytes */
+	size_t desc_align, driver_align, device_align;
+};
+
+/* What the areas of a ring of @num descriptors take, event words included (@features decides the
+ * format; virtio 1.4, 2.7 and 2.8.10). */
+VIO_API struct vio_vq_sizes vio_vq_area_sizes(uint32_t num, uint64_t features);
+
+/*
+ * 0 when a ring of @num descriptors may exist under @features: 1..32768, and a power of two for
+ * split (virtio 1.4, 2.7, 2.8.10.1); else -EINVAL.
+ */
+VIO_API int vio_vq_check_size(uint32_t num, uint64_t features);
+
+/* ------------------------------------------------------------------------------------------
+ * The driver side
+ */
+struct vio_drvq; /* opaque; lives in storage that the caller supplies */
+
+/* One piece of a buffer, by device address. */
+struct vio_seg {
+	uint64_t addr;
+	uint32_t len; /* bytes, not 0 */
+};
+
+/* A buffer to make available: @out_num device-readable pieces, then @in_num device-writable ones,
+ * at least one in all. */
+struct vio_drvq_buf {
+	const struct vio_seg *segs;
+	uint16_t out_num;
+	uint16_t in_num;
+	void *token; /* not NULL; comes back from vio_drvq_reap_burst() */
+};
+
+/* A buffer that the device has used. */
+struct vio_drvq_done {
+	void *token;
+	uint32_t len; /* bytes that the device says it wrote; checked to be at most what was posted */
+};
+
+struct vio_drvq_setup {
+	uint32_t num;	   /* descriptors */
+	uint64_t features; /* negotiated: INDIRECT_DESC, EVENT_IDX, IN_ORDER, RING_PACKED, ... */
+	struct vio_vq_areas areas; /* zeroed by the caller */
+	/*
+	 * Optional indirect tables: @indirect_tables tables of @indirect_max descriptors each
+	 * (16 bytes a descriptor) at @indirect, device address @indirect_addr. Used for buffers of
+	 * more than one piece when INDIRECT_DESC is negotiated; without, chains are linked in the
+	 * ring.
+	 */
+	void *indirect;
+	uint64_t indirect_addr;
+	uint16_t indirect_max;
+	uint16_t indirect_tables;
+};
+
+/* Private storage for a driver queue of @num descriptors: bytes, to be aligned to 64. */
+VIO_API size_t vio_drvq_bytes(uint32_t num, uint64_t features);
+
+/*
+ * Sets up a queue in @storage (vio_drvq_bytes() bytes, aligned to 64, owned by the caller for as
+ * long as the queue is used). The ring is empty and interrupts ("used notifications") are off.
+ * Returns 0; -EINVAL for a bad size, missing or unaligned areas; -EOPNOTSUPP for a ring format that
+ * this build does not have.
+ */
+VIO_API int vio_drvq_init(void *storage, const struct vio_drvq_setup *setup, struct vio_drvq **q);
+
+/* Buffers of one piece that can still be added (descriptors free). */
+VIO_API uint32_t vio_drvq_free(const struct vio_drvq *q);
+/* Buffers added and not yet reaped. */
+VIO_API uint32_t vio_drvq_in_flight(const struct vio_drvq *q);
+VIO_API uint32_t vio_drvq_size(const struct vio_drvq *q);
+VIO_API enum vio_vq_error vio_drvq_error(const struct vio_drvq *q);
+/* Marks the queue broken for a reason found above the ring. */
+VIO_API void vio_drvq_break(struct vio_drvq *q, enum vio_vq_error why);
+
+/*
+ * Adds up to @n buffers; the device sees none of them before vio_drvq_publish(). Returns how many
+ * were taken (it stops at the first that does not fit); -EINVAL when the first has no pieces or
+ * more than the ring has descriptors; -EPROTO when the queue is broken.
+ */
+VIO_API int vio_drvq_add_burst(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsigned n);
+
+/*
+ * Makes everything added visible to the device (virtio 1.4, 2.7.13.3) and tells whether the device
+ * wants a kick ("available notification", 2.7.10). The caller then kicks through its transport.
+ */
+VIO_API bool vio_drvq_publish(struct vio_drvq *q);
+
+/*
+ * Takes up to @n used buffers. Returns their number, or -EPROTO when the queue is (or just became)
+ * broken: buffers before the bad one are delivered first.
+ */
+VIO_API int vio_drvq_reap_burst(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
+
+/* True when the device has used something that was not reaped. Reads one shared word. */
+VIO_API bool vio_drvq_has_used(const struct vio_drvq *q);
+
+/*
+ * Asks the device for an interrupt when it next uses a buffer; with @after > 0 and EVENT_IDX, only
+ * once it has used @after more than one. Returns true when used buffers are there already: the
+ * caller must reap them, for no interrupt will come for those (virtio 1.4, 2.7.7.1; assertion 14).
+ */
+VIO_API bool vio_drvq_notify_enable(struct vio_drvq *q, uint16_t after);
+VIO_API void vio_drvq_notify_disable(struct vio_drvq *q);
+
+/*
+ * Takes back a buffer that the device has not used; only when the device cannot touch the queue any
+ * more (after reset). Returns its token, or NULL when there is none left. Works on a broken queue.
+ */
+VIO_API void *vio_drvq_detach(struct vio_drvq *q);
+
+/* The 16-bit available index (split) or next position with wrap (packed), for NOTIFICATION_DATA. */
+VIO_API uint16_t vio_drvq_avail_pos(const struct vio_drvq *q);
+
+/* ------------------------------------------------------------------------------------------
+ * The device side
+ */
+struct vio_devq; /* opaque; lives in storage that the caller supplies */
+
+/*
+ * A buffer taken from the driver: translated and checked pieces in local memory, device-readable
+ * ones first. The caller owns the array; @iov points into the pool given to vio_devq_pop_burst().
+ */
+struct vio_chain {
+	struct vio_iov *iov;
+	uint16_t out_num; /* device-readable pieces: iov[0 .. out_num) */
+	uint16_t in_num;  /* device-writable pieces: iov[out_num .. out_num + in_num) */
+	uint32_t out_len; /* bytes of each part; never more than 2^32-1 together */
+	uint32_t in_len;
+	uint16_t id;	  /* set by pop: head (split) or buffer id (packed) */
+	uint16_t slots;	  /* set by pop: ring slots that it took */
+	uint32_t written; /* set by the device before push: bytes written to the in part */
+};
+
+struct vio_devq_setup {
+	uint32_t num;
+	uint64_t features;	   /* negotiated */
+	struct vio_vq_areas areas; /* checked spans */
+	uint32_t base; /* where to go on: split: next available index, 0 on a fresh ring;
+				      packed: avail off:15|wrap:1 in the low half, used in the high */
+};
+
+/* Private storage for a device queue of @num descriptors: bytes, to be aligned to 64. */
+VIO_API size_t vio_devq_bytes(uint32_t num, uint64_t features);
+
+/*
+ * Sets up a queue in @storage (vio_devq_bytes() bytes, aligned to 64, the caller's for as long as
+ * the queue is used). Kicks are disabled. For split the used index goes on from what the used ring
+ * holds (which the driver may have written: it is only ever counted from). Returns 0; -EINVAL for
+ * a bad size, base, missing, unaligned or overlapping areas; -EOPNOTSUPP for a ring format that
+ * this build does not have.
+ */
+VIO_API int vio_devq_init(void *storage, const struct vio_devq_setup *setup, struct vio_devq **q);
+
+/* The same ring at other local addresses (guest memory was mapped anew). @areas as in setup. */
+VIO_API void vio_devq_move(struct vio_devq *q, const struct vio_vq_areas *areas);
+
+VIO_API uint32_t vio_devq_size(const struct vio_devq *q);
+/* Buffers popped and not yet pushed. */
+VIO_API uint32_t vio_devq_in_flight(const struct vio_devq *q);
+VIO_API enum vio_vq_error vio_devq_error(const struct vio_devq *q);
+VIO_API void vio_devq_break(struct vio_devq *q, enum vio_vq_error why);
+/* Where a later vio_devq_init() goes on (vhost-user GET_VRING_BASE): the format of setup.base. With
+ * buffers in flight, those are counted as not taken only after vio_devq_unpop(). */
+VIO_API uint32_t vio_devq_base(const struct vio_devq *q);
+
+/*
+ * Takes up to @n buffers. Each descriptor is read from shared memory exactly once, translated
+ * through @mem and checked; the pieces are written to the pool @iov of @niov entries, each chain
+ * preceded by one spare entry that is the caller's (iov[-1]). Stops early when the pool has no room
+ * for the next chain (an empty pool of vio_devq_pool_min() entries holds any legal chain).
+ *
+ * Returns the number of chains, 0 when there are none; -EPROTO when the queue is broken: chains
+ * before the bad one are delivered first, by a call of their own.
+ */
+VIO_API int vio_devq_pop_burst(struct vio_devq *q, const struct vio_mem *mem,
+			       struct vio_chain *chains, unsigned n, struct vio_iov *iov,
+			       unsigned niov);
+
+/* Pool entries that hold any one legal chain of a queue of @num descriptors: a chain in more pieces
+ * than this breaks the queue. */
+VIO_API unsigned vio_devq_pool_min(uint32_t num);
+
+/* Gives back the last @n chains popped, in the order they were popped, so that the next pop sees
+ * them again. None of them may have been pushed. */
+VIO_API void vio_devq_unpop(struct vio_devq *q, const struct vio_chain *chains, unsigned n);
+
+/*
+ * Returns @n buffers to the driver with chains[i].written bytes each (assertion 7). The driver sees
+ * none of them before vio_devq_publish(). Returns 0, or -EPROTO on a broken queue.
+ */
+VIO_API int vio_devq_push_burst(struct vio_devq *q, const struct vio_chain *chains, unsigned n);
+
+/* Makes what was pushed visible and tells whether the driver wants an interrupt (virtio 1.4, 2.7.7
+ * and 2.7.8.2). */
+VIO_API bool vio_devq_publish(struct vio_devq *q);
+
+/* True when the driver has made something available that was not popped. Reads one shared word. */
+VIO_API bool vio_devq_has_avail(struct vio_devq *q);
+
+/* How many buffers the driver has made available that were not popped. Reads one shared word. */
+VIO_API uint32_t vio_devq_avail_count(struct vio_devq *q);
+
+/*
+ * Asks the driver for a kick as soon as more than @beyond buffers are available (0: any at all; a
+ * receiver that needs more than are there passes what it saw). Returns true when there are more
+ * already: the caller must look, for no kick will come for those.
+ */
+VIO_API bool vio_devq_kick_enable(struct vio_devq *q, uint32_t beyond);
+VIO_API void vio_devq_kick_disable(struct vio_devq *q);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

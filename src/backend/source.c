@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * source: makes frames for the guest, and sinks what the guest sends.
+ *
+ * Every frame is a valid UDP packet over IPv4, so that a receiver can check all of it:
+ *
+ *   Ethernet  to the guest's MAC, from 02:76:69:6f:HH:LL (HHLL the queue pair)
+ *   IPv4      192.0.2.1 to 192.0.2.2 (TEST-NET-1, RFC 5737), TTL 64, not fragmented, checksum
+ *   UDP       port 1024 + pair to port 9 (discard), checksum
+ *   payload   byte 0-3   "VIOS"
+ *             byte 4-11  sequence number of this queue pair, big-endian, from 0, no gaps
+ *             byte i     (7 * i + 13) mod 256, for every i from 12 up
+ *
+ * size= counts the whole frame without its FCS; 60 is the least that Ethernet has on the wire and
+ * holds all of the above. size=imix makes a repeating dozen of 7 times 64, 4 times 594 and 1 time
+ * 1518 bytes, in a fixed mixed order.
+ *
+ * The frames are built once; a frame costs a copy into guest memory and two small writes, because
+ * the sum over all but the sequence number is kept beside the template.
+ *
+ * rate= is in frames a second and queue pair. How many are due is computed from the time since
+ * start, never from the last frame, so that nothing drifts: late wake-ups are made up for by longer
+ * bursts. When the guest had no room for more than a second, what is older than that is forgotten.
+ * Below a rate that would need a wake-up more than ten thousand times a second, each frame has its
+ * own moment; above it they come in bursts of up to 32. count= ends each pair's stream.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/barrier.h"
+#include "base/endian.h"
+#include "base/fmt.h"
+#include "base/iov.h"
+#include "internal.h"
+
+#define KIND	  "source"
+#define MAX_PAIRS 256
+#define SECOND	  UINT64_C(1000000000)
+
+#define SIZE_MIN       60
+#define SIZE_MAX_FRAME (VIO_ETH_HLEN + 65535)
+#define IP_AT	       VIO_ETH_HLEN
+#define UDP_AT	       (IP_AT + 20)
+#define PAYLOAD_AT     (UDP_AT + 8)
+#define SEQUENCE_AT    (PAYLOAD_AT + 4)
+#define UDP_CSUM_AT    (UDP_AT + 6)
+#define HEAD_LEN       (SEQUENCE_AT + 8) /* what differs between frames lies within */
+
+struct template
+{
+	uint8_t *bytes;
+	uint32_t len;
+	uint64_t sum; /* pseudo header and UDP with a sequence number and checksum of 0 */
+};
+
+/* One queue pair. Touched by its worker only, but for the counters. */
+struct source_pair {
+	struct vio_sink *sink;
+	uint64_t sequence; /* frames made so far */
+	uint64_t origin;   /* rate: when the frame of number origin_sequence was due, ns */
+	uint64_t origin_sequence;
+	bool starved;  /* the guest had no room at the last try */
+	int timer;     /* -1 without a rate */
+	uint64_t sunk; /* frames that the guest sent; read by the control thread */
+	uint64_t sunk_bytes;
+} vio_cacheline;
+
+struct source {
+	struct vio_backend be;
+	const struct vio_host *host;
+	uint64_t rate;	/* 0: as fast as the guest takes them */
+	uint64_t count; /* 0: without end */
+	unsigned num_templates;
+	struct template templates[3];
+	bool imix;
+	unsigned num_pairs;
+	struct source_pair pairs[];
+};
+
+struct source_options {
+	const char *size;
+	uint64_t rate, count;
+};
+
+static const struct vio_opt source_options[] = {
+	{ "size", VIO_OPT_STRING, offsetof(struct source_options, size), 0, 0 },
+	{ "rate", VIO_OPT_NUMBER, offsetof(struct source_options, rate), 0, SECOND },
+	{ "count", VIO_OPT_NUMBER, offsetof(struct source_options, count), 0, UINT64_MAX },
+};
+
+/* Sizes of a dozen frames, as indices into imix_sizes. */
+static const uint32_t imix_sizes[3] = { 64, 594, 1518 };
+static const uint8_t imix_order[12] = { 0, 1, 0, 0, 1, 0, 2, 0, 1, 0, 1, 0 };
+
+/* ------------------------------------------------------------------------------------------
+ * Frames
+ */
+static void build_ip(uint8_t *ip, uint32_t len)
+{
+	static const uint8_t head[20] = {
+		0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+	};
+	uint16_t sum;
+
+	memcpy(ip, head, sizeof(head));
+	vio_put_be16(ip + 2, (uint16_t)len);
+	sum = vio_csum_fold(vio_csum_add(ip, sizeof(head), 0));
+	memcpy(ip + 10, &sum, sizeof(sum));
+}
+
+/* Adds what the UDP checksum covers but the sequence number. */
+static uint64_t sum_template(const struct template *t)
+{
+	uint8_t pseudo[12];
+	uint32_t udp_len = t->len - UDP_AT;
+
+	memcpy(pseudo, t->bytes + IP_AT + 12, 8);
+	pseudo[8] = 0;
+	pseudo[9] = 17;
+	vio_put_be16(pseudo + 10, (uint16_t)udp_len);
+	return vio_csum_add(t->bytes + UDP_AT, udp_len, vio_csum_add(pseudo, sizeof(pseudo), 0));
+}
+
+static int build_template(struct template *t, uint32_t len, const struct vio_backend_config *config,
+			  struct vio_error *err)
+{
+	static const uint8_t from[6] = { 0x02, 0x76, 0x69, 0x6f, 0, 0 };
+	uint8_t *p;
+
+	p = vio_backend_alloc(KIND, config, len, err);
+	if (p == NULL)
+		return -ENOMEM;
+	t->bytes = p;
+	t->len = len;
+	memcpy(p, config->mac, VIO_ETH_ALEN);
+	memcpy(p + 6, from, sizeof(from));
+	vio_put_be16(p + 12, 0x0800);
+	build_ip(p + IP_AT, len - IP_AT);
+	vio_put_be16(p + UDP_AT, 1024);
+	vio_put_be16(p + UDP_AT + 2, 9);
+	vio_put_be16(p + UDP_AT + 4, (uint16_t)(len - UDP_AT));
+	memcpy(p + PAYLOAD_AT, "VIOS", 4);
+	for (uint32_t i = 12; i < len - PAYLOAD_AT; i++)
+		p[PAYLOAD_AT + i] = (uint8_t)(7 * i + 13);
+	t->sum = sum_template(t);
+	return 0;
+}
+
+/* The head of frame @sequence of @pair, as it differs from the template's. */
+static void make_head(const struct template *t, unsigned pair, uint64_t sequence,
+		      uint8_t head[HEAD_LEN])
+{
+	uint8_t varying[10]; /* the 16-bit words that the template's sum lacks */
+	uint16_t sum;
+
+	memcpy(head, t->bytes, HEAD_LEN);
+	vio_put_be16(head + 10, (uint16_t)pair);
+	vio_put_be16(head + UDP_AT, (uint16_t)(1024 + pair));
+	vio_put_be32(head + SEQUENCE_AT, (uint32_t)(sequence >> 32));
+	vio_put_be32(head + SEQUENCE_AT + 4, (uint32_t)sequence);
+	vio_put_be16(varying, (uint16_t)pair);
+	memcpy(varying + 2, head + SEQUENCE_AT, 8);
+	sum = vio_csum_fold(vio_csum_add(varying, sizeof(varying), t->sum));
+	if (sum == 0)
+		sum = 0xffff; /* RFC 768: 0 would mean that there is none */
+	memcpy(head + UDP_CSUM_AT, &sum, sizeof(sum));
+}
+
+static const struct template *template_of(const struct source *s, uint64_t sequence)
+{
+	return &s->templates[s->imix ? imix_order[sequence % sizeof(imix_order)] : 0];
+}
+
+static void fill(const struct source *s, unsigned pair, uint64_t sequence, struct vio_frame *room)
+{
+	const struct template *t = template_of(s, sequence);
+	uint8_t head[HEAD_LEN];
+
+	make_head(t, pair, sequence, head);
+	if (vio_likely(room->iov[0].len >= t->len)) {
+		uint8_t *to = room->iov[0].base;
+
+		memcpy(to, head, HEAD_LEN);
+		memcpy(to + HEAD_LEN, t->bytes + HEAD_LEN, t->len - HEAD_LEN);
+	} else {
+		vio_iov_from_buf(room->iov, room->iovcnt, 0, head, HEAD_LEN);
+		vio_iov_from_buf(room->iov, room->iovcnt, HEAD_LEN, t->bytes + HEAD_LEN,
+				 t->len - HEAD_LEN);
+	}
+	room->len = t->len;
+}
+
+/* ------------------------------------------------------------------------------------------
+ * Pace
+ */
+
+/* Frames that a rate of @rate makes in @ns. */
+static uint64_t frames_in(uint64_t rate, uint64_t ns)
+{
+	return ns / SECOND * rate + ns % SECOND * rate / SECOND;
+}
+
+/* When the frame of number @sequence is due, ns; rounded up, so that it is due then. */
+static uint64_t due_at(const struct source *s, const struct source_pair *p, uint64_t sequence)
+{
+	uint64_t n = sequence - p->origin_sequence;
+
+	return p->origin + n / s->rate * SECOND + (n % s->rate * SECOND + s->rate - 1) / s->rate;
+}
+
+/* How many frames are due now. */
+static uint64_t due(const struct source *s, struct source_pair *p)
+{
+	uint64_t left = s->count != 0 ? s->count - p->sequence : UINT64_MAX;
+	uint64_t now, made, want;
+
+	if (s->rate == 0)
+		return left;
+	now = s->host->now_ns(s->host->ctx);
+	if (p->origin == 0)
+		p->origin = now;
+	made = p->sequence - p->origin_sequence;
+	want = frames_in(s->rate, now - p->origin) + 1; /* the first one is due at once */
+	if (want > made && want - made > s->rate + 1) {
+		p->origin = now - SECOND;
+		p->origin_sequence = p->sequence;
+		made = 0;
+		want = s->rate + 1;
+	}
+	return vio_min(left, want > made ? want - made : 0);
+}
+
+static bool source_arm(struct vio_backend *be, unsigned pair)
+{
+	struct source *s = vio_container_of(be, struct source, be);
+	struct source_pair *p = &s->pairs[pair];
+	struct itimerspec at = { 0 };
+	uint64_t burst, now, when;
+
+	if (s->count != 0 && p->sequence >= s->count)
+		return false;
+	if (s->rate == 0)
+		return !p->starved;
+	if (!p->starved) {
+		if (due(s, p) != 0)
+			return true;
+		burst = vio_min(vio_max(s->rate / 10000, UINT64_C(1)), (uint64_t)VIO_SINK_BURST);
+		if (s->count != 0)
+			burst = vio_min(burst, s->count - p->sequence);
+		when = due_at(s, p, p->sequence + burst - 1);
+		now = s->host->now_ns(s->host->ctx);
+		if (when <= now)
+			return true;
+		at.it_value.tv_sec = (time_t)((when - now) / SECOND);
+		at.it_value.tv_nsec = (long)((when - now) % SECOND);
+	}
+	/* Setting it also takes back an expiry not read; all zero: the guest's buffers wake us. */
+	timerfd_settime(p->timer, 0, &at, NULL);
+	return false;
+}
+
+/* ------------------------------------------------------------------------------------------
+ * The back end
+ */
+static int source_receive(struct vio_backend *be, unsigned pair, unsigned budget)
+{
+	struct source *s = vio_container_of(be, struct source, be);
+	struct source_pair *p = &s->pairs[pair];
+	struct vio_frame room[VIO_SINK_BURST];
+	unsigned left, done = 0;
+
+	if (p->sink == NULL)
+		return 0;
+	p->starved = false;
+	left = (unsigned)vio_min((uint64_t)budget, due(s, p));
+	while (left != 0) {
+		unsigned want = vio_min(left, (unsigned)VIO_SINK_BURST), whole = 0;
+		int got;
+
+		for (unsigned i = 0; i < want; i++)
+			room[i].len = template_of(s, p->sequence + i)->len;
+		got = p->sink->ops->reserve(p->sink, room, want);
+		for (; (int)whole < got; whole++) {
+			if (room[whole].len < template_of(s, p->sequence + whole)->len)
+				break;
+			fill(s, pair, p->sequence + whole, &room[whole]);
+		}
+		if (got > 0)
+			p->sink->ops->commit(p->sink, room, whole);
+		p->sequence += whole;
+		done += whole;
+		left -= whole;
+		if ((int)whole < got && !p->sink->wait) {
+			/* It will never fit: made and lost. */
+			p->sink->ops->drop(p->sink, VIO_DROP_TOO_BIG, 1);
+			p->sequence++;
+			left--;
+			done++;
+		} else if (whole < want) {
+			p->starved = true;
+			break;
+		}
+	}
+	return (int)done;
+}
+
+static int source_send(struct vio_backend *be, unsigned pair, struct vio_frame *frames, unsigned n)
+{
+	struct source *s = vio_container_of(be, struct source, be);
+	struct source_pair *p = &s->pairs[pair];
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += frames[i].len;
+	vio_store(&p->sunk, p->sunk + n);
+	vio_store(&p->sunk_bytes, p->sunk_bytes + bytes);
+	return (int)n;
+}
+
+static int source_fd(struct vio_backend *be, unsigned pair)
+{
+	return vio_container_of(be, struct source, be)->pairs[pair].timer;
+}
+
+static int source_start(struct vio_backend *be, struct vio_sink *const *sinks, unsigned pairs)
+{
+	struct source *s = vio_container_of(be, struct source, be);
+
+	if (pairs > s->num_pairs)
+		return -EINVAL;
+	for (unsigned i = 0; i < pairs; i++) {
+		s->pairs[i].sink = sinks[i];
+		s->pairs[i].starved = false;
+		s->pairs[i].origin = 0;
+		s->pairs[i].origin_sequence = s->pairs[i].sequence;
+	}
+	return 0;
+}
+
+static void source_stop(struct vio_backend *be)
+{
+	struct source *s = vio_container_of(be, struct source, be);
+
+	for (unsigned i = 0; i < s->num_pairs; i++)
+		s->pairs[i].sink = NULL;
+}
+
+static size_t source_size(unsigned pairs)
+{
+	return sizeof(struct source) + pairs * sizeof(struct source_pair);
+}
+
+static void source_close(struct vio_backend *be)
+{
+	struct source *s = vio_container_of(be, struct source, be);
+	const struct vio_host *host = s->host;
+
+	for (unsigned i = 0; i < s->num_pairs; i++) {
+		if (s->pairs[i].timer >= 0)
+			close(s->pairs[i].timer);
+	}
+	for (unsigned i = 0; i < s->num_templates; i++)
+		host->free(host->ctx, s->templates[i].bytes, s->templates[i].len);
+	host->free(host->ctx, s, source_size(s->num_pairs));
+}
+
+static void source_describe(struct vio_backend *be, char *buf, size_t len)
+{
+	struct source *s = vio_container_of(be, struct source, be);
+	uint64_t sunk = 0, bytes = 0;
+
+	for (unsigned i = 0; i < s->num_pairs; i++) {
+		sunk += vio_load(&s->pairs[i].sunk);
+		bytes += vio_load(&s->pairs[i].sunk_bytes);
+	}
+	if (s->imix)
+		vio_snprintf(buf, len, KIND " imix, sunk %" PRIu64 " frames, %" PRIu64 " bytes",
+			     sunk, bytes);
+	else
+		vio_snprintf(buf, len, KIND " %u bytes, sunk %" PRIu64 " frames, %" PRIu64 " bytes",
+			     s->templates[0].len, sunk, bytes);
+}
+
+static int make_templates(struct source *s, const char *size,
+			  const struct vio_backend_config *config, struct vio_error *err)
+{
+	uint64_t one = 64;
+	unsigned wanted = 1;
+
+	s->imix = size != NULL && strcmp(size, "imix") == 0;
+	if (s->imix) {
+		wanted = vio_array_size(imix_sizes);
+	} else if (size != NULL && !vio_opt_number(size, SIZE_MIN, SIZE_MAX_FRAME, &one)) {
+		vio_error_set(err, KIND ": size=%s: expected a number from %d to %d, or imix", size,
+			      SIZE_MIN, SIZE_MAX_FRAME);
+		return -EINVAL;
+	}
+	for (unsigned i = 0; i < wanted; i++) {
+		uint32_t len = s->imix ? imix_sizes[i] : (uint32_t)one;
+		int ret = build_template(&s->templates[i], len, config, err);
+
+		if (ret < 0)
+			return ret;
+		s->num_templates++;
+	}
+	return 0;
+}
+
+static int make_timers(struct source *s, struct vio_error *err)
+{
+	for (unsigned i = 0; i < s->num_pairs && s->rate != 0; i++) {
+		s->pairs[i].timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		if (s->pairs[i].timer < 0) {
+			int ret = -errno;
+
+			vio_error_set(err, KIND ": can't make a timer: %s", strerror(-ret));
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int source_open(const struct vio_backend_config *config, struct vio_backend **be,
+		       struct vio_error *err)
+{
+	struct source_options o = { 0 };
+	struct source *s;
+	int ret;
+
+	ret = vio_opts_parse(KIND, config, source_options, vio_array_size(source_options), &o, err);
+	if (ret == 0)
+		ret = vio_opt_pairs(KIND, config, MAX_PAIRS, err);
+	if (ret < 0)
+		return ret;
+	s = vio_backend_alloc(KIND, config, source_size(config->pairs), err);
+	if (s == NULL)
+		return -ENOMEM;
+	s->be.ops = &vio_backend_source;
+	s->be.caps = (struct vio_backend_caps){
+		.tx_offloads = VIO_OFFLOAD_ALL,
+		.max_pairs = config->pairs,
+		.send_burst = 64,
+	};
+	s->host = config->host;
+	s->rate = o.rate;
+	s->count = o.count;
+	s->num_pairs = config->pairs;
+	for (unsigned i = 0; i < s->num_pairs; i++)
+		s->pairs[i].timer = -1;
+	ret = make_templates(s, o.size, config, err);
+	if (ret == 0)
+		ret = make_timers(s, err);
+	if (ret < 0) {
+		source_close(&s->be);
+		return ret;
+	}
+	*be = &s->be;
+	return 0;
+}
+
+const struct vio_backend_ops vio_backend_source = {
+	.kind = KIND,
+	.summary = "makes UDP frames for the guest, takes every frame",
+	.options = "size=BYTES|imix (64), rate=FRAMES a second and pair (0: as fast as taken), "
+		   "count=FRAMES for each pair (0: without end)",
+	.open = source_open,
+	.close = source_close,
+	.start = source_start,
+	.stop = source_stop,
+	.send = source_send,
+	.receive = source_receive,
+	.fd = source_fd,
+	.arm = source_arm,
+	.describe = source_describe,
+};

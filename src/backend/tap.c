@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tap: frames to and from the kernel through a tap interface, one descriptor for each queue pair.
+ *
+ * The kernel puts the same net header before each frame as virtio does, so offloads pass through
+ * both ways: nothing is cut or summed here. Sending is one writev() from guest memory, with the
+ * header in the spare entry before the frame's pieces.
+ *
+ * Receiving is one readv() straight into room reserved from the guest. How long the next frame is
+ * can't be asked, so the room is a guess: small as long as frames are small, so that a large receive
+ * buffer's pieces are not all reserved for 60 bytes, large after a large frame. Behind the room comes
+ * private memory for what did not fit. A frame that needed it is collected there, its room given
+ * back, and it waits there until the guest has enough room; it is the next to be delivered. Only a
+ * frame that the guest's buffers can never hold is dropped.
+ *
+ * The descriptor to sleep on is an epoll set of our own around the queue's descriptor: the kernel
+ * reports an error for ever on a queue whose interface was deleted, and taking it out of the set
+ * keeps the worker asleep. Queues that the guest does not use are detached; the kernel empties them
+ * and steers nothing to them.
+ *
+ * An interface that is down refuses frames with EIO, and a frame may be refused for want of memory
+ * or for its content: such frames are dropped by the caller and counted; the next may go.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <vioduct/virtio.h>
+
+#include "base/barrier.h"
+#include "base/fmt.h"
+#include "base/iov.h"
+#include "tap.h"
+
+#define KIND	   VIO_TAP_KIND
+#define IOV_PIECES 1024 /* the kernel's limit for one call (IOV_MAX) */
+#define ROOM_SMALL 1526 /* an ordinary frame with a VLAN tag or two, and a little */
+#define ROOM_LARGE VIO_FRAME_MAX_LEN
+
+/* struct vio_iov is passed on as struct iovec. */
+_Static_assert(sizeof(struct vio_iov) == sizeof(struct iovec), "vio_iov is an iovec");
+_Static_assert(offsetof(struct vio_iov, len) == offsetof(struct iovec, iov_len),
+	       "vio_iov is an iovec");
+
+/* One queue pair; touched by its worker only, but for attached, which is the control thread's. */
+struct tap_pair {
+	struct vio_sink *sink;
+	int epoll;
+	bool attached;
+	bool dead;		  /* the interface is gone */
+	bool want_out;		  /* waiting for the kernel to take more */
+	uint32_t hint;		  /* room to reserve for the next frame */
+	struct vio_frame pending; /* a frame waiting for room; len 0 when there is none */
+	struct vio_iov pending_iov[2];
+	struct vio_iov iov[IOV_PIECES];
+	uint8_t header[VIO_TAP_HDR_LEN];
+	uint8_t overflow[VIO_FRAME_MAX_LEN + 1]; /* one more, to notice what is longer */
+} vio_cacheline;
+
+struct tap {
+	struct vio_backend be;
+	const struct vio_host *host;
+	struct vio_tap_dev dev;
+	int fds[VIO_TAP_MAX_PAIRS];
+	unsigned num_pairs;
+	uint32_t accepts; /* VIO_OFFLOAD_*; written by the control thread */
+	struct tap_pair pairs[];
+};
+
+static const struct vio_opt tap_options[] = {
+	{ "name", VIO_OPT_STRING, offsetof(struct vio_tap_options, name), 0, 0 },
+	{ "fd", VIO_OPT_STRING, offsetof(struct vio_tap_options, fd), 0, 0 },
+	{ "up", VIO_OPT_SWITCH, offsetof(struct vio_tap_options, up), 0, 0 },
+	{ "mtu", VIO_OPT_NUMBER, offsetof(struct vio_tap_options, mtu), 68, 65521 },
+};
+
+/* ------------------------------------------------------------------------------------------
+ * What to wait for
+ */
+
+/* Changes what the queue's epoll set waits for. */
+static int watch(struct tap *t, unsigned pair, int op, uint32_t events)
+{
+	struct epoll_event ev = { .events = events };
+
+	return epoll_ctl(t->pairs[pair].epoll, op, t->fds[pair], &ev) < 0 ? -errno : 0;
+}
+
+static void want_out(struct tap *t, unsigned pair, bool want)
+{
+	struct tap_pair *p = &t->pairs[pair];
+
+	if (p->want_out == want)
+		return;
+	p->want_out = want;
+	watch(t, pair, EPOLL_CTL_MOD, want ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+/* The interface was deleted: nothing can come or go any more. */
+static vio_cold void gone(struct tap *t, unsigned pair)
+{
+	t->pairs[pair].dead = true;
+	watch(t, pair, EPOLL_CTL_DEL, 0);
+	vio_log(t->host, VIO_LOG_WARN, KIND " %s: the interface is gone, queue pair %u stops",
+		t->dev.name, pair);
+}
+
+/* ------------------------------------------------------------------------------------------
+ * From the guest
+ */
+
+/* Writes the header and the frame behind it. 1; 0 when the kernel is busy; -errno. */
+static int write_pieces(struct tap *t, unsigned pair, struct vio_iov *iov, unsigned count)
+{
+	struct tap_pair *p = &t->pairs[pair];
+	ssize_t sent;
+
+	iov[0] = (struct vio_iov){ p->header, sizeof(p->header) };
+	do
+		sent = writev(t->fds[pair], (const struct iovec *)iov, (int)count);
+	while (sent < 0 && errno == EINTR);
+	if (vio_likely(sent >= 0))
+		return 1;
+	if (errno == EAGAIN)
+		return 0;
+	return -errno;
+}
+
+/* A frame in more pieces than the kernel takes, or in pieces longer than itself, is copied. */
+static vio_cold int send_copy(struct tap *t, unsigned pair, const struct vio_frame *frame)
+{
+	uint8_t copy[VIO_FRAME_MAX_LEN];
+	struct vio_iov iov[2] = { { 0 }, { copy, frame->len } };
+
+	if (frame->len > sizeof(copy) ||
+	    vio_iov_to_buf(frame->iov, frame->iovcnt, 0, copy, frame->len) != frame->len)
+		return -E2BIG;
+	return write_pieces(t, pair, iov, 2);
+}
+
+/* Sends one frame. 1; 0 when the kernel is busy; -errno when it refuses the frame. */
+static int send_one(struct tap *t, unsigned pair, struct vio_frame *frame)
+{
+	vio_net_hdr_encode(t->pairs[pair].header, VIO_TAP_HDR_LEN, false, &frame->meta);
+	if (vio_unlikely(frame->iovcnt >= IOV_PIECES ||
+			 vio_iov_len(frame->iov, frame->iovcnt) != frame->len))
+		return send_copy(t, pair, frame);
+	return write_pieces(t, pair, frame->iov - 1, frame->iovcnt + 1u);
+}
+
+static int tap_send(struct vio_backend *be, unsigned pair, struct vio_frame *frames, unsigned n)
+{
+	struct tap *t = vio_container_of(be, struct tap, be);
+	struct tap_pair *p = &t->pairs[pair];
+	unsigned done = 0;
+
+	if (p->dead)
+		return -ENETDOWN;
+	for (; done < n; done++) {
+		int ret = send_one(t, pair, &frames[done]);
+
+		if (vio_likely(ret > 0))
+			continue;
+		if (ret == -EBADFD)
+			gone(t, pair);
+		if (ret < 0 && done == 0)
+			return ret;
+		if (ret == 0)
+			want_out(t, pair, true);
+		return (int)done;
+	}
+	want_out(t, pair, false);
+	return (int)done;
+}
+
+/* ------------------------------------------------------------------------------------------
+ * To the guest
+ */
+
+/* Reads a frame into @room, and into the overflow what does not fit. Bytes of frame, or -errno. */
+static int read_frame(struct tap *t, unsigned pair, const struct vio_frame *room, uint32_t *held)
+{
+	struct tap_pair *p = &t->pairs[pair];
+	unsigned n = 1;
+	ssize_t got;
+
+	*held = 0;
+	p->iov[0] = (struct vio_iov){ p->header, sizeof(p->header) };
+	for (unsigned i = 0; i < room->iovcnt && n < IOV_PIECES - 1 && *held < room->len; i++) {
+		size_t len = vio_min(room->iov[i].len, (size_t)(room->len - *held));
+
+		p->iov[n++] = (struct vio_iov){ room->iov[i].base, len };
+		*held += (uint32_t)len;
+	}
+	p->iov[n++] = (struct vio_iov){ p->overflow, sizeof(p->overflow) };
+	do
+		got = readv(t->fds[pair], (const struct iovec *)p->iov, (int)n);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	return got > VIO_TAP_HDR_LEN ? (int)got - VIO_TAP_HDR_LEN : 0;
+}
+
+/*
+ * The header of the frame that was read. The kernel says of some frames that their checksum was
+ * verified, which only a guest that takes unfinished checksums may hear (virtio 1.4, 5.1.6.4.1).
+ */
+static struct vio_net_meta decode_header(const struct tap *t, const struct tap_pair *p)
+{
+	struct vio_net_meta meta;
+
+	vio_net_hdr_decode(p->header, sizeof(p->header), false, &meta);
+	meta.num_buffers = 0;
+	if (!(vio_load(&t->accepts) & VIO_OFFLOAD_CSUM))
+		meta.flags &= (uint8_t)~VIO_NET_HDR_F_DATA_VALID;
+	return meta;
+}
+
+/* Collects a frame of @len bytes, of which @held lie in @room, in the overflow. */
+static void keep(const struct tap *t, struct tap_pair *p, const struct vio_frame *room,
+		 uint32_t held, uint32_t len)
+{
+	memmove(p->overflow + held, p->overflow, len - held);
+	vio_iov_to_buf(room->iov, room->iovcnt, 0, p->overflow, held);
+	p->pending.meta = decode_header(t, p);
+	p->pending_iov[1] = (struct vio_iov){ p->overflow, len };
+	p->pending.iov = &p->pending_iov[1];
+	p->pending.iovcnt = 1;
+	p->pending.len = len;
+}
+
+/* Delivers the frame that waits, if any. False when it has to wait on; *@done counts it. */
+static bool deliver_pending(struct tap_pair *p, unsigned *done)
+{
+	int ret;
+
+	if (vio_likely(p->pending.len == 0))
+		return true;
+	ret = vio_sink_give(p->sink, &p->pending);
+	if (ret == 0)
+		return false;
+	p->pending.len = 0;
+	(*done)++;
+	return true;
+}
+
+/* What read_frame() gave is no frame that lies in @room as it should. True when there may be more. */
+static vio_noinline bool receive_odd(struct tap *t, unsigned pair, struct vio_frame *room,
+				     uint32_t held, int len, unsigned *done)
+{
+	struct tap_pair *p = &t->pairs[pair];
+	bool fits = len >= VIO_ETH_MIN_LEN && len <= VIO_FRAME_MAX_LEN;
+
+	if (fits)
+		keep(t, p, room, held, (uint32_t)len);
+	p->sink->ops->commit(p->sink, room, 0);
+	if (fits) {
+		p->hint = ROOM_LARGE;
+		return deliver_pending(p, done);
+	}
+	if (len >= 0) {
+		p->sink->ops->drop(p->sink,
+				   len < VIO_ETH_MIN_LEN ? VIO_DROP_SHORT : VIO_DROP_TOO_BIG, 1);
+		(*done)++;
+		return true;
+	}
+	if (len == -EBADFD)
+		gone(t, pair);
+	return false;
+}
+
+/* Receives one frame. True when there may be another. */
+static bool receive_one(struct tap *t, unsigned pair, unsigned *done)
+{
+	struct tap_pair *p = &t->pairs[pair];
+	struct vio_frame room = { .len = p->hint };
+	uint32_t held;
+	int len;
+
+	if (p->sink->ops->reserve(p->sink, &room, 1) <= 0)
+		return false;
+	len = read_frame(t, pair, &room, &held);
+	if (vio_unlikely(len < VIO_ETH_MIN_LEN || (uint32_t)len > held))
+		return receive_odd(t, pair, &room, held, len, done);
+	room.len = (uint32_t)len;
+	room.meta = decode_header(t, p);
+	p->hint = len > ROOM_SMALL ? ROOM_LARGE : ROOM_SMALL;
+	p->sink->ops->commit(p->sink, &room, 1);
+	(*done)++;
+	return true;
+}
+
+static int tap_receive(struct vio_backend *be, unsigned pair, unsigned budget)
+{
+	struct tap *t = vio_container_of(be, struct tap, be);
+	struct tap_pair *p = &t->pairs[pair];
+	unsigned done = 0;
+
+	if (p->sink == NULL || !deliver_pending(p, &done))
+		return 0;
+	while (done < budget && !p->dead && receive_one(t, pair, &done))
+		continue;
+	return done == 0 && p->dead ? -ENETDOWN : (int)done;
+}
+
+static int tap_fd(struct vio_backend *be, unsigned pair)
+{
+	return vio_container_of(be, struct tap, be)->pairs[pair].epoll;
+}
+
+/* ------------------------------------------------------------------------------------------
+ * Life
+ */
+static int tap_set_rx_offloads(struct vio_backend *be, uint32_t offloads)
+{
+	struct tap *t = vio_container_of(be, struct tap, be);
+
+	vio_store(&t->accepts, offloads);
+	return vio_tap_dev_offload(&t->dev, offloads);
+}
+
+static int tap_set_pairs(struct vio_backend *be, unsigned pairs)
+{
+	struct tap *t = vio_container_of(be, struct tap, be);
+
+	if (pairs < 1 || pairs > t->num_pairs)
+		return -EINVAL;
+	for (unsigned i = 0; i < t->num_pairs && t->dev.multi_queue; i++) {
+		struct tap_pair *p = &t->pairs[i];
+		bool on = i < pairs;
+		int ret;
+
+		if (p->attached == on)
+			continue;
+		ret = vio_tap_dev_attach(&t->dev, i, on);
+		if (ret < 0)
+			return ret;
+		p->attached = on;
+	}
+	return 0;
+}
+
+static int tap_start(struct vio_backend *be, struct vio_sink *const *sinks, unsigned pairs)
+{
+	struct tap *t = vio_container_of(be, struct tap, be);
+
+	if (pairs > t->num_pairs)
+		return -EINVAL;
+	for (unsigned i = 0; i < pairs; i++)
+		t->pairs[i].sink = sinks[i];
+	return 0;
+}
+
+static void tap_stop(struct vio_backend *be)
+{
+	struct tap *t = vio_container_of(be, struct tap, be);
+
+	for (unsigned i = 0; i < t->num_pairs; i++)
+		t->pairs[i].sink = NULL;
+}
+
+static size_t tap_size(unsigned pairs)
+{
+	return sizeof(struct tap) + pairs * sizeof(struct tap_pair);
+}
+
+static void tap_close(struct vio_backend *be)
+{
+	struct tap *t = vio_container_of(be, struct tap, be);
+
+	for (unsigned i = 0; i < t->num_pairs; i++) {
+		if (t->pairs[i].epoll >= 0)
+			close(t->pairs[i].epoll);
+	}
+	vio_tap_dev_close(&t->dev);
+	t->host->free(t->host->ctx, t, tap_size(t->num_pairs));
+}
+
+static void tap_describe(struct vio_backend *be, char *buf, size_t len)
+{
+	vio_snprintf(buf, len, KIND " %s", vio_container_of(be, struct tap, be)->dev.name);
+}
+
+static int watch_queues(struct tap *t, struct vio_error *err)
+{
+	for (unsigned i = 0; i < t->num_pairs; i++) {
+		int ret = 0;
+
+		t->pairs[i].epoll = epoll_create1(EPOLL_CLOEXEC);
+		if (t->pairs[i].epoll < 0)
+			ret = -errno;
+		else
+			ret = watch(t, i, EPOLL_CTL_ADD, EPOLLIN);
+		if (ret < 0) {
+			vio_error_set(err, KIND ": can't wait for %s: %s", t->dev.name,
+				      strerror(-ret));
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static void set_caps(struct tap *t)
+{
+	uint32_t offloads = VIO_OFFLOAD_ALL;
+
+	if (!t->dev.uso)
+		offloads &= ~(uint32_t)(VIO_OFFLOAD_USO4 | VIO_OFFLOAD_USO6);
+	t->be.caps = (struct vio_backend_caps){
+		.tx_offloads = offloads,
+		.rx_offloads = offloads,
+		.max_pairs = (uint16_t)t->num_pairs,
+		.send_burst = 64,
+	};
+}
+
+static int tap_open(const struct vio_backend_config *config, struct vio_backend **be,
+		    struct vio_error *err)
+{
+	struct vio_tap_options o = { 0 };
+	struct tap *t;
+	int ret;
+
+	ret = vio_opts_parse(KIND, config, tap_options, vio_array_size(tap_options), &o, err);
+	if (ret == 0)
+		ret = vio_opt_pairs(KIND, config, VIO_TAP_MAX_PAIRS, err);
+	if (ret < 0)
+		return ret;
+	t = vio_backend_alloc(KIND, config, tap_size(config->pairs), err);
+	if (t == NULL)
+		return -ENOMEM;
+	t->be.ops = &vio_backend_tap;
+	t->host = config->host;
+	t->num_pairs = config->pairs;
+	t->dev.fds = t->fds;
+	for (unsigned i = 0; i < t->num_pairs; i++) {
+		t->pairs[i].epoll = -1;
+		t->pairs[i].attached = true;
+		t->pairs[i].hint = ROOM_SMALL;
+	}
+	ret = vio_tap_dev_open(&t->dev, &o, t->num_pairs, config->mtu, err);
+	if (ret < 0)
+		goto close;
+	ret = watch_queues(t, err);
+	if (ret < 0) {
+		if (o.fd != NULL)
+			t->dev.num_fds = 0; /* they stay the caller's */
+		goto close;
+	}
+	set_caps(t);
+	*be = &t->be;
+	return 0;
+close:
+	tap_close(&t->be);
+	return ret;
+}
+
+const struct vio_backend_ops vio_backend_tap = {
+	.kind = KIND,
+	.summary = "a tap interface of the kernel, with offloads",
+	.options = "name=NAME (vio%d; created unless it exists), fd=N[:N...] (one for each pair), "
+		   "up=on|off (on when created), mtu=BYTES",
+	.open = tap_open,
+	.close = tap_close,
+	.start = tap_start,
+	.stop = tap_stop,
+	.send = tap_send,
+	.receive = tap_receive,
+	.fd = tap_fd,
+	.set_rx_offloads = tap_set_rx_offloads,
+	.set_pairs = tap_set_pairs,
+	.describe = tap_describe,
+};

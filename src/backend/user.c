@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * user: a network of the guest's own, from user space alone, by libslirp. No root, no interface: the
+ * guest's connections become sockets of this process.
+ *
+ * libslirp is a TCP/IP stack of one thread: a frame of the guest goes in by slirp_input(), frames for
+ * it come out of a callback, at any time that libslirp is called. All queue pairs are served by one
+ * worker (VIO_BACKEND_ONE_THREAD). Sockets and timers are asked for in receive() of pair 0, whose
+ * descriptor is the one to sleep on (user_wait.c).
+ *
+ * Towards libslirp each frame is copied once into private memory, because libslirp looks at headers
+ * more than once and the guest could change them in between. A large TCP/IPv4 frame goes in whole (it
+ * is bounded only by IPv4's length field); one of IPv6 would be refused by libslirp for being longer
+ * than its MTU, so the device cuts those first. Checksums must be complete: libslirp checks them.
+ *
+ * Towards the guest a frame is copied straight into the guest's buffer when it is of the pair that is
+ * being served and there is room. Otherwise it waits in the pair's queue. While every pair in use has
+ * frames waiting (the only one, mostly), libslirp's sockets are left alone, so that data stays in the
+ * kernel. What finds a queue full is dropped and counted, as on a wire; TCP repeats it.
+ *
+ * A frame for the guest goes to the pair that the guest last used for that flow, as a device does
+ * that steers automatically (virtio 1.4, 5.1.6.5.6.2): a table by a hash of the flow's addresses and
+ * ports, the same for both directions.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/barrier.h"
+#include "base/endian.h"
+#include "base/fmt.h"
+#include "base/iov.h"
+#include "fifo.h"
+#include "net/parse.h"
+#include "user.h"
+
+#define KIND		VIO_USER_KIND
+#define FLOWS		1024	      /* a power of two */
+#define QUEUE_BYTES	(512u * 1024) /* for frames that wait, all pairs together, but */
+#define QUEUE_BYTES_MIN (128u * 1024) /* not less than this for one: a large frame fits */
+#define LOOK_NS		10000	      /* between looks at idle sockets while polling */
+
+/* One queue pair. All is the one worker's. */
+struct user_pair {
+	struct vio_sink *sink;
+	struct vio_fifo waiting;
+	unsigned given; /* committed since receive() last told */
+	bool starved;	/* the guest had no room at the last try */
+};
+
+struct user {
+	struct vio_backend be;
+	const struct vio_host *host;
+	Slirp *slirp;
+	struct vio_user_wait wait;
+	struct in_addr net;
+	unsigned net_bits;
+	unsigned num_pairs;
+	unsigned active;    /* pairs that the guest uses; written by the control thread */
+	unsigned working;   /* the pair being served */
+	unsigned budget;    /* frames that it may still give directly */
+	bool touched;	    /* libslirp has something to do that no event tells of */
+	bool woken;	    /* look at the sockets whatever the time */
+	uint64_t next_look; /* ns */
+	uint32_t queue_bytes;
+	uint8_t *queues;
+	uint8_t flow_pair[FLOWS];
+	uint8_t copy[VIO_FRAME_MAX_LEN];
+	struct user_pair pairs[VIO_USER_MAX_PAIRS];
+};
+
+/* ------------------------------------------------------------------------------------------
+ * Flows
+ */
+
+/* The same for both directions of a flow. */
+static unsigned flow_hash(const uint8_t *frame, size_t len)
+{
+	struct vio_headers h;
+	uint32_t hash;
+	unsigned at, words;
+
+	if (vio_parse(frame, len, &h) < 0)
+		return 0;
+	at = h.l3 + (h.version == 4 ? 12u : 8u);
+	words = h.version == 4 ? 2 : 8;
+	hash = h.protocol;
+	for (unsigned i = 0; i < words; i++)
+		hash += vio_get_be32(frame + at + 4 * i);
+	if (!h.fragment && (h.protocol == VIO_IPPROTO_TCP || h.protocol == VIO_IPPROTO_UDP) &&
+	    (size_t)h.l4 + 4 <= len)
+		hash += (uint32_t)vio_get_be16(frame + h.l4) * 31 +
+			(uint32_t)vio_get_be16(frame + h.l4 + 2) * 31;
+	hash *= UINT32_C(0x9e3779b1);
+	return hash >> 22 & (FLOWS - 1);
+}
+
+static void learn_flow(struct user *u, unsigned pair, const uint8_t *frame, size_t len)
+{
+	if (u->num_pairs > 1)
+		u->flow_pair[flow_hash(frame, len)] = (uint8_t)pair;
+}
+
+static unsigned pair_of(const struct user *u, const uint8_t *frame, size_t len)
+{
+	unsigned pair = u->num_pairs > 1 ? u->flow_pair[flow_hash(frame, len)] : 0;
+
+	return pair < vio_load(&u->active) ? pair : 0;
+}
+
+/* ------------------------------------------------------------------------------------------
+ * To the guest
+ */
+
+/* Gives one frame now. False when it has to wait. */
+static bool give(struct user_pair *p, const uint8_t *frame, uint32_t len)
+{
+	struct vio_iov iov = { (uint8_t *)(uintptr_t)frame, len };
+	struct vio_frame whole = { .iov = &iov, .iovcnt = 1, .len = len };
+	int ret = vio_sink_give(p->sink, &whole);
+
+	if (ret > 0)
+		p->given++;
+	p->starved = ret == 0;
+	return ret != 0;
+}
+
+static ssize_t send_packet(const void *frame, size_t len, void *opaque)
+{
+	struct user *u = opaque;
+	unsigned pair = pair_of(u, frame, len);
+	struct user_pair *p = &u->pairs[pair];
+
+	if (p->sink != NULL && pair == u->working && p->waiting.frames == 0 && !p->starved &&
+	    p->given < u->budget && give(p, frame, (uint32_t)len))
+		return (ssize_t)len;
+	if (!vio_fifo_put(&p->waiting, frame, (uint32_t)len) && p->sink != NULL)
+		p->sink->ops->drop(p->sink, VIO_DROP_NO_BUFFER, 1);
+	return (ssize_t)len; /* anything less would be logged for each frame */
+}
+
+static void give_waiting(struct user *u, struct user_pair *p)
+{
+	uint32_t len;
+	uint8_t *frame;
+
+	while (p->given < u->budget && (frame = vio_fifo_first(&p->waiting, &len)) != NULL) {
+		if (!give(p, frame, len))
+			break;
+		vio_fifo_drop(&p->waiting);
+	}
+}
+
+/* Whether frames wait for every pair in use. */
+static bool backlogged(const struct user *u)
+{
+	unsigned active = vio_load(&u->active);
+
+	for (unsigned i = 0; i < active; i++) {
+		if (u->pairs[i].waiting.frames == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Lets libslirp look at its sockets and timers, if it may be time for that. */
+static void serve(struct user *u)
+{
+	uint64_t now = u->host->now_ns(u->host->ctx);
+	bool work;
+
+	if (!u->touched && !u->woken && now < u->next_look)
+		return;
+	vio_user_wait_fill(&u->wait, u->slirp, backlogged(u));
+	work = vio_user_wait_poll(&u->wait) || u->touched;
+	u->touched = false;
+	u->woken = false;
+	if (work)
+		vio_user_wait_dispatch(&u->wait, u->slirp);
+	u->next_look = work ? now : now + LOOK_NS;
+}
+
+static int user_receive(struct vio_backend *be, unsigned pair, unsigned budget)
+{
+	struct user *u = vio_container_of(be, struct user, be);
+	struct user_pair *p = &u->pairs[pair];
+	unsigned given;
+
+	if (p->sink == NULL)
+		return 0;
+	p->starved = false;
+	u->working = pair;
+	u->budget = budget;
+	give_waiting(u, p);
+	if (pair == 0 && p->given < budget)
+		serve(u);
+	given = p->given;
+	p->given = 0;
+	return (int)given;
+}
+
+static bool user_arm(struct vio_backend *be, unsigned pair)
+{
+	struct user *u = vio_container_of(be, struct user, be);
+	struct user_pair *p = &u->pairs[pair];
+
+	if (p->given != 0 || (p->waiting.frames != 0 && !p->starved))
+		return true;
+	if (pair != 0)
+		return false;
+	if (u->touched)
+		return true;
+	u->woken = true;
+	vio_user_wait_fill(&u->wait, u->slirp, backlogged(u));
+	return vio_user_wait_arm(&u->wait);
+}
+
+/* ------------------------------------------------------------------------------------------
+ * From the guest
+ */
+static int user_send(struct vio_backend *be, unsigned pair, struct vio_frame *frames, unsigned n)
+{
+	struct user *u = vio_container_of(be, struct user, be);
+
+	u->working = pair;
+	u->budget = UINT_MAX;
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t len = frames[i].len;
+
+		if (len > sizeof(u->copy))
+			return i != 0 ? (int)i : -E2BIG;
+		vio_iov_to_buf(frames[i].iov, frames[i].iovcnt, 0, u->copy, len);
+		learn_flow(u, pair, u->copy, len);
+		u->touched = true;
+		slirp_input(u->slirp, u->copy, (int)len);
+	}
+	return (int)n;
+}
+
+/* ------------------------------------------------------------------------------------------
+ * What libslirp calls
+ */
+static void guest_error(const char *msg, void *opaque)
+{
+	const struct user *u = opaque;
+
+	vio_log(u->host, VIO_LOG_DEBUG, KIND ": %s", msg);
+}
+
+static int64_t clock_get_ns(void *opaque)
+{
+	const struct user *u = opaque;
+
+	return (int64_t)u->host->now_ns(u->host->ctx);
+}
+
+static void *timer_new(SlirpTimerCb cb, void *cb_opaque, void *opaque)
+{
+	return vio_user_timer_new(&((struct user *)opaque)->wait, cb, cb_opaque);
+}
+
+static void timer_free(void *timer, void *opaque)
+{
+	(void)opaque;
+	vio_user_timer_free(timer);
+}
+
+static void timer_mod(void *timer, int64_t ms, void *opaque)
+{
+	(void)opaque;
+	if (timer != NULL)
+		((struct vio_user_timer *)timer)->due = (uint64_t)ms * 1000000;
+}
+
+static void forget_fd(int fd, void *opaque)
+{
+	vio_user_wait_forget(&((struct user *)opaque)->wait, fd);
+}
+
+static void notify(void *opaque)
+{
+	((struct user *)opaque)->touched = true;
+}
+
+static const SlirpCb callbacks = {
+	.send_packet = send_packet,
+	.guest_error = guest_error,
+	.clock_get_ns = clock_get_ns,
+	.timer_new = timer_new,
+	.timer_free = timer_free,
+	.timer_mod = timer_mod,
+	.register_poll_fd = forget_fd,
+	.unregister_poll_fd = forget_fd,
+	.notify = notify,
+};
+
+/* ------------------------------------------------------------------------------------------
+ * Life
+ */
+static int user_fd(struct vio_backend *be, unsigned pair)
+{
+	return pair == 0 ? vio_container_of(be, struct user, be)->wait.epoll : -1;
+}
+
+static int user_set_pairs(struct vio_backend *be, unsigned pairs)
+{
+	struct user *u = vio_container_of(be, struct user, be);
+
+	if (pairs < 1 || pairs > u->num_pairs)
+		return -EINVAL;
+	vio_store(&u->active, pairs);
+	return 0;
+}
+
+static int user_start(struct vio_backend *be, struct vio_sink *const *sinks, unsigned pairs)
+{
+	struct user *u = vio_container_of(be, struct user, be);
+
+	if (pairs > u->num_pairs)
+		return -EINVAL;
+	for (unsigned i = 0; i < pairs; i++) {
+		u->pairs[i].sink = sinks[i];
+		u->pairs[i].starved = false;
+	}
+	u->touched = true;
+	return 0;
+}
+
+static void user_stop(struct vio_backend *be)
+{
+	struct user *u = vio_container_of(be, struct user, be);
+
+	for (unsigned i = 0; i < u->num_pairs; i++) {
+		u->pairs[i].sink = NULL;
+		u->pairs[i].given = 0;
+	}
+}
+
+static void user_close(struct vio_backend *be)
+{
+	struct user *u = vio_container_of(be, struct user, be);
+	const struct vio_host *host = u->host;
+
+	if (u->slirp != NULL)
+		slirp_cleanup(u->slirp);
+	vio_user_wait_close(&u->wait);
+	host->free(host->ctx, u->queues, (size_t)u->queue_bytes * u->num_pairs);
+	host->free(host->ctx, u, sizeof(*u));
+}
+
+static void user_describe(struct vio_backend *be, char *buf, size_t len)
+{
+	const struct user *u = vio_container_of(be, struct user, be);
+	uint32_t net = vio_get_be32(&u->net);
+
+	vio_snprintf(buf, len, KIND " %u.%u.%u.%u/%u", net >> 24, net >> 16 & 255, net >> 8 & 255,
+		     net & 255, u->net_bits);
+}
+
+static int make_queues(struct user *u, const struct vio_backend_config *config,
+		       struct vio_error *err)
+{
+	u->num_pairs = config->pairs;
+	u->active = config->pairs;
+	u->queue_bytes = vio_max(QUEUE_BYTES / config->pairs, QUEUE_BYTES_MIN) & ~3u;
+	u->queues = vio_backend_alloc(KIND, config, (size_t)u->queue_bytes * u->num_pairs, err);
+	if (u->queues == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < u->num_pairs; i++) {
+		u->pairs[i].waiting.memory = u->queues + (size_t)u->queue_bytes * i;
+		u->pairs[i].waiting.size = u->queue_bytes;
+	}
+	return 0;
+}
+
+static int start_slirp(struct user *u, const struct vio_backend_config *config,
+		       const struct vio_user_options *o, struct vio_error *err)
+{
+	u->net = o->slirp.vnetwork;
+	u->net_bits = (unsigned)__builtin_popcount(o->slirp.vnetmask.s_addr);
+	u->slirp = slirp_new(&o->slirp, &callbacks, u);
+	if (u->slirp == NULL) {
+		vio_error_set(err, KIND ": libslirp %s refuses the configuration",
+			      slirp_version_string());
+		return -EINVAL;
+	}
+	return vio_user_forward(u->slirp, config, o, err);
+}
+
+static int user_open(const struct vio_backend_config *config, struct vio_backend **be,
+		     struct vio_error *err)
+{
+	struct vio_user_options o;
+	struct user *u;
+	int ret;
+
+	ret = vio_user_options_parse(config, &o, err);
+	if (ret == 0)
+		ret = vio_opt_pairs(KIND, config, VIO_USER_MAX_PAIRS, err);
+	if (ret < 0)
+		return ret;
+	u = vio_backend_alloc(KIND, config, sizeof(*u), err);
+	if (u == NULL)
+		return -ENOMEM;
+	u->host = config->host;
+	u->be.ops = &vio_backend_user;
+	u->be.caps = (struct vio_backend_caps){
+		.tx_offloads = VIO_OFFLOAD_TSO4 | VIO_OFFLOAD_ECN,
+		.flags = VIO_BACKEND_ONE_THREAD,
+		.max_pairs = config->pairs,
+		.max_mtu = (uint16_t)o.slirp.if_mtu,
+		.send_burst = VIO_SINK_BURST,
+	};
+	ret = vio_user_wait_open(&u->wait, config, err);
+	if (ret < 0)
+		goto free;
+	ret = make_queues(u, config, err);
+	if (ret == 0)
+		ret = start_slirp(u, config, &o, err);
+	if (ret < 0) {
+		user_close(&u->be);
+		return ret;
+	}
+	*be = &u->be;
+	return 0;
+free:
+	u->host->free(u->host->ctx, u, sizeof(*u));
+	return ret;
+}
+
+const struct vio_backend_ops vio_backend_user = {
+	.kind = KIND,
+	.summary = "a network in user space (libslirp): no root needed",
+	.options = "net=ADDRESS/LEN (10.0.2.0/24), host=, dns=, dhcpstart=ADDRESS (.2, .3, .15), "
+		   "hostname=NAME, hostfwd=tcp|udp:[HOSTADDR]:PORT-[GUESTADDR]:PORT (repeatable), "
+		   "ipv6=on|off (on), restrict=on|off (off), mtu=BYTES (1500)",
+	.open = user_open,
+	.close = user_close,
+	.start = user_start,
+	.stop = user_stop,
+	.send = user_send,
+	.receive = user_receive,
+	.fd = user_fd,
+	.arm = user_arm,
+	.set_pairs = user_set_pairs,
+	.describe = user_describe,
+};

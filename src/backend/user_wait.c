@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Waiting for libslirp.
+ *
+ * libslirp wants poll(): before a sleep it names all its sockets, after it it asks what happened to
+ * each. Here the sockets live in an epoll set, and naming them only changes what differs from the
+ * last time: a socket's events, new sockets, sockets not named any more. A descriptor that libslirp
+ * closes leaves the kernel's set by itself; the callback that announces it keeps our picture true,
+ * because the number may come back as another socket.
+ *
+ * The sockets' set sits inside another one, beside a timer. While frames wait for the guest, the
+ * whole set is taken out, so that readable sockets neither wake the worker nor are read: their data
+ * stays in the kernel, and TCP slows the far side down.
+ *
+ * The timer is set only when something waits for a time: libslirp's own (500 ms while connections
+ * are open, 2 ms for delayed acknowledgements) and those that it makes itself. libslirp says 1000 ms
+ * when it waits for nothing, which is taken as never. A deadline that has been reported once is kept
+ * until it has passed: asking again must not push it out.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/fmt.h"
+#include "user.h"
+
+#define MS	      UINT64_C(1000000)
+#define IDLE_MS	      1000 /* what libslirp answers when nothing is to be waited for */
+#define READY_AT_ONCE 8	   /* sockets served in one go: bounds the frames that come of it */
+#define MAX_SOCKETS   65536
+
+static uint32_t epoll_events(int slirp)
+{
+	uint32_t events = 0;
+
+	if (slirp & SLIRP_POLL_IN)
+		events |= EPOLLIN;
+	if (slirp & SLIRP_POLL_OUT)
+		events |= EPOLLOUT;
+	if (slirp & SLIRP_POLL_PRI)
+		events |= EPOLLPRI;
+	if (slirp & SLIRP_POLL_ERR)
+		events |= EPOLLERR;
+	if (slirp & SLIRP_POLL_HUP)
+		events |= EPOLLHUP;
+	return events;
+}
+
+static int slirp_events(uint32_t epoll)
+{
+	int events = 0;
+
+	if (epoll & EPOLLIN)
+		events |= SLIRP_POLL_IN;
+	if (epoll & EPOLLOUT)
+		events |= SLIRP_POLL_OUT;
+	if (epoll & EPOLLPRI)
+		events |= SLIRP_POLL_PRI;
+	if (epoll & EPOLLERR)
+		events |= SLIRP_POLL_ERR;
+	if (epoll & EPOLLHUP)
+		events |= SLIRP_POLL_HUP;
+	return events;
+}
+
+static bool known(const struct vio_user_wait *w, int fd)
+{
+	return fd >= 0 && (unsigned)fd < w->num_sockets;
+}
+
+/* ------------------------------------------------------------------------------------------
+ * The set
+ */
+static void unlist(struct vio_user_wait *w, int fd)
+{
+	struct vio_user_socket *s = &w->socket[fd];
+	int last = w->listed[--w->num_listed];
+
+	w->listed[s->at] = last;
+	w->socket[last].at = s->at;
+	s->events = 0;
+	s->ready = 0;
+}
+
+void vio_user_wait_forget(struct vio_user_wait *w, int fd)
+{
+	if (!known(w, fd) || w->socket[fd].events == 0)
+		return;
+	epoll_ctl(w->sockets, EPOLL_CTL_DEL, fd, NULL);
+	unlist(w, fd);
+}
+
+/* Called by libslirp for each socket it wants to wait for; the answer is its handle. */
+static int add_poll(int fd, int events, void *opaque)
+{
+	struct vio_user_wait *w = opaque;
+	struct vio_user_socket *s;
+	struct epoll_event ev = { .events = epoll_events(events), .data.fd = fd };
+
+	if (w->held || !known(w, fd) || ev.events == 0)
+		return -1;
+	s = &w->socket[fd];
+	s->round = w->round;
+	if (s->events == ev.events)
+		return fd;
+	if (s->events != 0) {
+		epoll_ctl(w->sockets, EPOLL_CTL_MOD, fd, &ev);
+	} else if (epoll_ctl(w->sockets, EPOLL_CTL_ADD, fd, &ev) == 0) {
+		s->at = w->num_listed;
+		s->ready = 0;
+		w->listed[w->num_listed++] = fd;
+	} else {
+		return -1;
+	}
+	s->events = ev.events;
+	return fd;
+}
+
+static int get_ready(int handle, void *opaque)
+{
+	struct vio_user_wait *w = opaque;
+
+	return known(w, handle) ? slirp_events(w->socket[handle].ready) : 0;
+}
+
+static void hold(struct vio_user_wait *w, bool held)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = w->sockets };
+
+	if (w->held == held)
+		return;
+	w->held = held;
+	epoll_ctl(w->epoll, held ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, w->sockets, &ev);
+}
+
+void vio_user_wait_fill(struct vio_user_wait *w, Slirp *slirp, bool held)
+{
+	uint32_t timeout = UINT32_MAX;
+
+	hold(w, held);
+	w->round++;
+	slirp_pollfds_fill(slirp, &timeout, add_poll, w);
+	for (unsigned i = 0; i < w->num_listed && !held;) {
+		int fd = w->listed[i];
+
+		if (w->socket[fd].round != w->round)
+			vio_user_wait_forget(w, fd); /* brings another one to place i */
+		else
+			i++;
+	}
+	if (timeout < IDLE_MS) {
+		uint64_t due = w->host->now_ns(w->host->ctx) + timeout * MS;
+
+		w->due = vio_min(w->due, due);
+	}
+}
+
+/* ------------------------------------------------------------------------------------------
+ * Events and times
+ */
+static uint64_t next_due(const struct vio_user_wait *w)
+{
+	uint64_t due = w->due;
+
+	for (unsigned i = 0; i < VIO_USER_TIMERS; i++) {
+		if (w->timers[i].cb != NULL)
+			due = vio_min(due, w->timers[i].due);
+	}
+	return due;
+}
+
+bool vio_user_wait_poll(struct vio_user_wait *w)
+{
+	struct epoll_event ready[READY_AT_ONCE];
+	int n = 0;
+
+	if (!w->held && w->num_listed != 0)
+		n = epoll_wait(w->sockets, ready, READY_AT_ONCE, 0);
+	for (int i = 0; i < n; i++)
+		w->socket[ready[i].data.fd].ready = ready[i].events;
+	return n > 0 || next_due(w) <= w->host->now_ns(w->host->ctx);
+}
+
+static void run_timers(struct vio_user_wait *w, uint64_t now)
+{
+	for (unsigned i = 0; i < VIO_USER_TIMERS; i++) {
+		struct vio_user_timer *t = &w->timers[i];
+
+		if (t->cb == NULL || t->due > now)
+			continue;
+		t->due = UINT64_MAX;
+		t->cb(t->opaque);
+	}
+}
+
+void vio_user_wait_dispatch(struct vio_user_wait *w, Slirp *slirp)
+{
+	uint64_t now = w->host->now_ns(w->host->ctx);
+
+	if (w->due <= now)
+		w->due = UINT64_MAX;
+	/* Held sockets are skipped, as after a poll() that failed; timers and queues still run. */
+	slirp_pollfds_poll(slirp, w->held, get_ready, w);
+	for (unsigned i = 0; i < w->num_listed; i++)
+		w->socket[w->listed[i]].ready = 0;
+	run_timers(w, now);
+}
+
+bool vio_user_wait_arm(struct vio_user_wait *w)
+{
+	uint64_t due = next_due(w), now = w->host->now_ns(w->host->ctx);
+	struct itimerspec at = { 0 };
+
+	if (due <= now)
+		return true;
+	if (w->armed > now && w->armed <= due)
+		return false; /* at worst one wake-up for nothing: cheaper than setting it anew */
+	if (due != UINT64_MAX) {
+		at.it_value.tv_sec = (time_t)((due - now) / 1000000000);
+		at.it_value.tv_nsec = (long)((due - now) % 1000000000);
+	}
+	/* Setting it also takes back an expiry not read. */
+	timerfd_settime(w->timer, 0, &at, NULL);
+	w->armed = due;
+	return false;
+}
+
+struct vio_user_timer *vio_user_timer_new(struct vio_user_wait *w, SlirpTimerCb cb, void *opaque)
+{
+	for (unsigned i = 0; i < VIO_USER_TIMERS; i++) {
+		struct vio_user_timer *t = &w->timers[i];
+
+		if (t->cb != NULL)
+			continue;
+		*t = (struct vio_user_timer){ cb, opaque, UINT64_MAX };
+		return t;
+	}
+	return NULL;
+}
+
+void vio_user_timer_free(struct vio_user_timer *timer)
+{
+	if (timer != NULL)
+		timer->cb = NULL;
+}
+
+/* ------------------------------------------------------------------------------------------
+ * Life
+ */
+static int make_tables(struct vio_user_wait *w, const struct vio_backend_config *config,
+		       struct vio_error *err)
+{
+	struct rlimit limit = { .rlim_cur = 1024 };
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	w->num_sockets = (unsigned)vio_min(limit.rlim_cur, (rlim_t)MAX_SOCKETS);
+	w->socket =
+		vio_backend_alloc(VIO_USER_KIND, config, w->num_sockets * sizeof(*w->socket), err);
+	if (w->socket == NULL)
+		return -ENOMEM;
+	w->listed =
+		vio_backend_alloc(VIO_USER_KIND, config, w->num_sockets * sizeof(*w->listed), err);
+	return w->listed == NULL ? -ENOMEM : 0;
+}
+
+static int make_descriptors(struct vio_user_wait *w, struct vio_error *err)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int ret;
+
+	w->epoll = epoll_create1(EPOLL_CLOEXEC);
+	w->sockets = epoll_create1(EPOLL_CLOEXEC);
+	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (w->epoll < 0 || w->sockets < 0 || w->timer < 0)
+		goto fail;
+	ev.data.fd = w->timer;
+	if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->timer, &ev) < 0)
+		goto fail;
+	ev.data.fd = w->sockets;
+	if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->sockets, &ev) < 0)
+		goto fail;
+	return 0;
+fail:
+	ret = -errno;
+	vio_error_set(err, VIO_USER_KIND ": can't make what to wait on: %s", strerror(-ret));
+	return ret;
+}
+
+int vio_user_wait_open(struct vio_user_wait *w, const struct vio_backend_config *config,
+		       struct vio_error *err)
+{
+	int ret;
+
+	*w = (struct vio_user_wait){
+		.host = config->host,
+		.epoll = -1,
+		.sockets = -1,
+		.timer = -1,
+		.due = UINT64_MAX,
+		.armed = UINT64_MAX,
+	};
+	ret = make_tables(w, config, err);
+	if (ret == 0)
+		ret = make_descriptors(w, err);
+	if (ret < 0)
+		vio_user_wait_close(w);
+	return ret;
+}
+
+void vio_user_wait_close(struct vio_user_wait *w)
+{
+	const struct vio_host *host = w->host;
+
+	if (w->timer >= 0)
+		close(w->timer);
+	if (w->sockets >= 0)
+		close(w->sockets);
+	if (w->epoll >= 0)
+		close(w->epoll);
+	host->free(host->ctx, w->listed, w->num_sockets * sizeof(*w->listed));
+	host->free(host->ctx, w->socket, w->num_sockets * sizeof(*w->socket));
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Inside the device half: the device, its queues and a thread's working memory. */
+#ifndef VIO_DEVICE_DEVICE_H
+#define VIO_DEVICE_DEVICE_H
+
+#include <vioduct/device.h>
+
+#include "base/barrier.h"
+#include "base/bits.h"
+
+#define VIO_TX_BURST 32
+
+/* Chains a thread holds while frames are on their way to a guest: a 65589-byte frame in buffers of
+ * 64 bytes, or a whole ring of the largest size. */
+#define VIO_RX_CHAINS 1024
+/* Frames reserved at a time. */
+#define VIO_RX_BURST 64
+
+/* Segments of one large frame that are in the hands of the back end at a time, and in all: a frame
+ * cut into smaller pieces than the smallest TCP segment Linux makes is refused. */
+#define VIO_SEG_BURST 32
+#define VIO_SEG_MAX   2048
+
+/* Pieces (struct vio_iov) that any legal chain of the largest queue fits into. */
+#define VIO_POOL_CHAIN (1024 + VIO_MEM_MAX_REGIONS + 2)
+
+/* One queue. Fields are set while nobody runs the pair, and read (and @stats written) by the one
+ * who does. */
+struct vio_device_queue {
+	struct vio_devq *vq; /* NULL: not running */
+	const struct vio_mem *mem;
+	uint32_t num;
+	bool enabled;
+	bool told_broken;  /* the transport heard of it */
+	bool dirty;	   /* pushed since the last publish */
+	bool held;	   /* transmit: the back end was busy */
+	bool starved;	   /* receive: the guest had too few buffers for a frame, namely: */
+	uint32_t had;	   /* this many */
+	uint32_t seg_done; /* transmit: segments of the frame at the head already sent */
+	uint32_t seg_id;   /* transmit: the identification of its fragments */
+	void *storage;	   /* of vq */
+	size_t storage_size;
+	struct vio_queue_stats stats;
+} vio_cacheline;
+
+struct vio_device_pair {
+	struct vio_device_queue rx, tx;
+	struct vio_sink sink;
+	struct vio_device *dev;
+	uint16_t index;
+	struct vio_device_scratch *scratch; /* set between begin and end */
+} vio_cacheline;
+
+struct vio_device {
+	/* constant after creation */
+	const struct vio_host *host;
+	struct vio_backend *backend;
+	struct vio_net_props props;
+	enum vio_tx_mode tx_mode;
+	struct vio_device_pair *pairs;
+	const struct vio_device_transport_ops *transport;
+	void *transport_ctx;
+
+	/* changed by control while nobody runs; read by all */
+	struct vio_features offered;
+	struct vio_features accepted;
+	uint64_t features; /* low word of accepted */
+	uint32_t hdr_size; /* of the net header, from accepted */
+	uint32_t soft;	   /* VIO_OFFLOAD_* that the back end lacks: done here */
+	bool mergeable;
+	bool big_endian; /* a legacy driver on a big-endian guest */
+
+	/* control only, but for link */
+	bool refused; /* the driver's last choice of features was impossible */
+	uint8_t status;
+	uint8_t generation;
+	bool generation_read; /* since it last changed */
+	bool link;	      /* read by pairs */
+	struct vio_net_config config;
+};
+
+/* What a burst on its way to the back end needs. */
+struct vio_tx_scratch {
+	struct vio_chain chains[VIO_TX_BURST];
+	struct vio_frame frames[VIO_TX_BURST]; /* frames[i] is of chains[i] */
+	uint8_t verdict[VIO_TX_BURST];	       /* enum tx_verdict */
+	uint8_t why[VIO_TX_BURST];	       /* enum vio_drop when it is dropped */
+	unsigned soft_used;		       /* entries of soft_iov taken */
+	struct vio_gso gso;
+	struct vio_frame segs[VIO_SEG_BURST];
+	struct vio_iov pool[VIO_POOL_CHAIN + VIO_TX_BURST * 20];
+	struct vio_iov soft_iov[VIO_POOL_CHAIN + VIO_TX_BURST * 22];
+	struct vio_iov seg_iov[VIO_POOL_CHAIN + VIO_SEG_BURST * 22];
+	uint8_t headers[VIO_TX_BURST][VIO_HDR_SCRATCH];
+	uint8_t seg_headers[VIO_SEG_BURST][VIO_HDR_SCRATCH];
+};
+
+/* A frame reserved for a guest. */
+struct vio_rx_slot {
+	void *header;	/* where its net header goes, in one piece; NULL: see rx.split_header */
+	uint16_t first; /* its chains: [first, first + count) */
+	uint16_t count;
+};
+
+/* Receive chains that were popped and not pushed: [head, count) are free, in ring order. */
+struct vio_rx_scratch {
+	unsigned head, count;
+	unsigned reserved; /* frames given out and not committed */
+	unsigned pool_used;
+	struct vio_chain split_header; /* pieces of a header that is not in one piece */
+	struct vio_iov split_iov[VIO_NET_HDR_SIZE_MAX];
+	struct vio_rx_slot slots[VIO_RX_BURST];
+	struct vio_chain chains[VIO_RX_CHAINS];
+	struct vio_iov pool[VIO_POOL_CHAIN + VIO_RX_CHAINS * 2];
+};
+
+struct vio_device_scratch {
+	const struct vio_host *host;
+	struct vio_tx_scratch tx;
+	struct vio_rx_scratch rx;
+};
+
+/* Adds to a counter that only its own thread writes and anybody reads. */
+static inline void vio_count(uint64_t *counter, uint64_t n)
+{
+	vio_store(counter, *counter + n);
+}
+
+static inline struct vio_device_queue *vio_device_queue(const struct vio_device *dev,
+							unsigned queue)
+{
+	struct vio_device_pair *pair;
+
+	if (queue / 2 >= dev->props.queue_pairs)
+		return NULL;
+	pair = &dev->pairs[queue / 2];
+	return queue & 1 ? &pair->tx : &pair->rx;
+}
+
+/* src/device/rx.c */
+extern const struct vio_sink_ops vio_device_sink_ops;
+void vio_device_rx_release(struct vio_device_pair *pair);
+
+/* src/device/queue.c: tells the transport, once, that a queue broke. */
+void vio_device_queue_failed(struct vio_device *dev, unsigned queue);
+
+#endif

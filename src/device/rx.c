@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From the back end to the guest: the sink of a pair.
+ *
+ * A frame for the guest is written once, straight into the guest's buffers. The back end reserves
+ * room, fills it (the kernel does, for a tap), and commits. In between, the chains that make up the
+ * room are held in the serving thread's scratch memory, in ring order:
+ *
+ *	chains[]:   ... pushed ... | reserved: slot 0, slot 1, ... | free: popped, not given out |
+ *	                           ^ head before reserve           ^ head after                  ^ count
+ *
+ * Commit pushes the chains of delivered frames, and gives everything behind the last one back to the
+ * ring by unpop, so buffers are used strictly in the order they came, whatever the back end does.
+ * At the end of each turn what is still free goes back too: between turns a pair holds nothing of
+ * the guest's, so a queue can be stopped, moved or reset without asking the back end.
+ *
+ * Room is counted behind the net header, which is written at commit, when the number of buffers is
+ * known (virtio 1.4, 5.1.9.4). With MRG_RXBUF a frame takes as many chains as it needs; all but the
+ * last are filled completely (5.1.9.4.1, assertion 22).
+ */
+#include "device/device.h"
+
+#include <string.h>
+
+#include "base/iov.h"
+
+static struct vio_device_pair *pair_of(struct vio_sink *sink)
+{
+	return vio_container_of(sink, struct vio_device_pair, sink);
+}
+
+/* Gives the chains from @first on back to the ring, to be popped anew. */
+static void give_back(struct vio_device_pair *pair, unsigned first)
+{
+	struct vio_rx_scratch *rx = &pair->scratch->rx;
+
+	if (first != rx->count)
+		vio_devq_unpop(pair->rx.vq, &rx->chains[first], rx->count - first);
+	rx->head = 0;
+	rx->count = 0;
+	rx->pool_used = 0;
+}
+
+/* Whether scratch memory has room for one more chain, however many pieces it is in. */
+static bool room_for_chain(const struct vio_device_pair *pair)
+{
+	const struct vio_rx_scratch *rx = &pair->scratch->rx;
+
+	return rx->count < VIO_RX_CHAINS &&
+	       vio_array_size(rx->pool) - rx->pool_used >= vio_devq_pool_min(pair->rx.num);
+}
+
+/* Takes more chains from the ring, behind those that are there. Returns how many there are now. */
+static unsigned more_chains(struct vio_device_pair *pair, unsigned want)
+{
+	struct vio_rx_scratch *rx = &pair->scratch->rx;
+	struct vio_device_queue *q = &pair->rx;
+	int n;
+
+	want = vio_max(want, (unsigned)VIO_RX_BURST);
+	want = vio_min(want, VIO_RX_CHAINS - rx->count);
+	n = want ? vio_devq_pop_burst(q->vq, q->mem, &rx->chains[rx->count], want,
+				      &rx->pool[rx->pool_used],
+				      (unsigned)vio_array_size(rx->pool) - rx->pool_used) :
+		   0;
+	if (n < 0) {
+		vio_device_queue_failed(pair->dev, pair->index * 2u);
+		return 0;
+	}
+	if (n > 0) {
+		const struct vio_chain *last = &rx->chains[rx->count + (unsigned)n - 1];
+
+		rx->count += (unsigned)n;
+		rx->pool_used = (unsigned)(last->iov - rx->pool) + last->out_num + last->in_num;
+	}
+	return rx->count - rx->head;
+}
+
+/*
+ * Makes room for the net header at the front of @frame's pieces, which are @chain's. False when the
+ * chain can't even hold that, or has a device-readable part: no driver may post such a thing.
+ */
+static bool cut_header(struct vio_device_pair *pair, const struct vio_chain *chain,
+		       struct vio_rx_slot *slot, struct vio_frame *frame)
+{
+	struct vio_rx_scratch *rx = &pair->scratch->rx;
+	uint32_t hs = pair->dev->hdr_size;
+	struct vio_iov *iov = chain->iov;
+
+	if (vio_unlikely(chain->out_num || chain->in_len < hs))
+		return false;
+	frame->iov = iov;
+	frame->iovcnt = chain->in_num;
+	if (vio_likely(iov->len >= hs)) {
+		slot->header = iov->base;
+	} else {
+		int n = vio_iov_slice(rx->split_iov, VIO_NET_HDR_SIZE_MAX, iov, chain->in_num, 0,
+				      hs);
+
+		slot->header = NULL;
+		rx->split_header.iov = rx->split_iov;
+		rx->split_header.in_num = (uint16_t)n;
+	}
+	while (frame->iovcnt > 0 && hs >= frame->iov->len) {
+		hs -= (uint32_t)frame->iov->len;
+		frame->iov++;
+		frame->iovcnt--;
+	}
+	if (hs) {
+		frame->iov->base = (uint8_t *)frame->iov->base + hs;
+		frame->iov->len -= hs;
+	}
+	return true;
+}
+
+/* Adds @chain's pieces to @frame's, which end where the chain before it ended. */
+static void join(struct vio_frame *frame, const struct vio_chain *chain)
+{
+	memmove(frame->iov + frame->iovcnt, chain->iov, sizeof(*chain->iov) * chain->in_num);
+	frame->iovcnt = (uint16_t)(frame->iovcnt + chain->in_num);
+}
+
+enum room {
+	ROOM_NONE,  /* the guest has no buffers */
+	ROOM_SHORT, /* too few; more may come */
+	ROOM_LIMIT, /* too few, and more would not fit scratch memory */
+	ROOM_SPLIT, /* enough, with a header in pieces: one frame at a time */
+	ROOM_FULL,
+};
+
+static enum room bad_buffer(struct vio_device_pair *pair)
+{
+	vio_devq_break(pair->rx.vq, VIO_VQ_BAD_FRAME);
+	vio_device_queue_failed(pair->dev, pair->index * 2u);
+	return ROOM_NONE;
+}
+
+/* Finds room for one frame of frame->len bytes. The slot takes chains from head on. */
+static enum room reserve_one(struct vio_device_pair *pair, struct vio_rx_slot *slot,
+			     struct vio_frame *frame)
+{
+	struct vio_rx_scratch *rx = &pair->scratch->rx;
+	struct vio_device *dev = pair->dev;
+	uint32_t want = frame->len;
+	uint64_t room;
+	enum room result;
+
+	if (rx->head == rx->count && more_chains(pair, 1) == 0)
+		return ROOM_NONE;
+	slot->first = (uint16_t)rx->head;
+	if (!cut_header(pair, &rx->chains[rx->head], slot, frame))
+		return bad_buffer(pair);
+	room = rx->chains[rx->head].in_len - dev->hdr_size;
+	rx->head++;
+	result = slot->header ? ROOM_FULL : ROOM_SPLIT;
+	while (room < want && dev->mergeable) {
+		const struct vio_chain *next;
+
+		if (rx->head == rx->count && !room_for_chain(pair)) {
+			result = ROOM_LIMIT;
+			break;
+		}
+		if (rx->head == rx->count && more_chains(pair, 1) == 0) {
+			result = ROOM_SHORT;
+			break;
+		}
+		next = &rx->chains[rx->head];
+		if (vio_unlikely(next->out_num))
+			return bad_buffer(pair);
+		join(frame, next);
+		room += next->in_len;
+		rx->head++;
+	}
+	slot->count = (uint16_t)(rx->head - slot->first);
+	memset(&frame->meta, 0, sizeof(frame->meta));
+	if (room < want) {
+		frame->len = (uint32_t)room;
+		if (!dev->mergeable)
+			result = ROOM_LIMIT;
+	}
+	return result;
+}
+
+/*
+ * The first frame, for which everything is done that can be: when scratch memory was in the way,
+ * and part of it belongs to frames that are through, it is cleared and filled anew.
+ */
+static enum room reserve_first(struct vio_device_pair *pair, struct vio_frame *frame)
+{
+	struct vio_rx_scratch *rx = &pair->scratch->rx;
+	struct vio_rx_slot *slot = &rx->slots[0];
+	uint32_t want = frame->len;
+	enum room room = reserve_one(pair, slot, frame);
+
+	if (room != ROOM_LIMIT || slot->first == 0 || !pair->dev->mergeable)
+		return room;
+	give_back(pair, slot->first);
+	frame->len = want;
+	return reserve_one(pair, slot, frame);
+}
+
+/*
+ * The first frame got no room, or too little: remembers how much the guest had given, which is what
+ * was in hand when the ring was found empty. Looking at the ring again here would take in what has
+ * come since, for which no kick may come any more. Returns whether it is worth waiting for more.
+ */
+static bool starve(struct vio_device_pair *pair, enum room room)
+{
+	const struct vio_rx_scratch *rx = &pair->scratch->rx;
+	struct vio_device_queue *q = &pair->rx;
+	unsigned had = room == ROOM_NONE ? 0 : rx->count - rx->slots[0].first;
+
+	/* With all that its queue holds given, a guest can't give more. */
+	if (room == ROOM_LIMIT || had >= q->num)
+		return false;
+	q->starved = true;
+	q->had = had;
+	return true;
+}
+
+static int sink_reserve(struct vio_sink *sink, struct vio_frame *frames, unsigned n)
+{
+	struct vio_device_pair *pair = pair_of(sink);
+	struct vio_device_queue *q = &pair->rx;
+	struct vio_rx_scratch *rx;
+	enum room room = ROOM_FULL;
+	unsigned i = 0;
+
+	if (!pair->scratch || !q->vq || !q->enabled || !vio_load(&pair->dev->link))
+		return 0;
+	rx = &pair->scratch->rx;
+	sink->wait = false;
+	n = vio_min(n, (unsigned)VIO_RX_BURST);
+	if (rx->head == rx->count || rx->count > VIO_RX_CHAINS / 2)
+		give_back(pair, rx->head);
+	/* A burst is popped in one go where there is one buffer a frame. */
+	if (rx->count - rx->head < n)
+		more_chains(pair, n);
+	while (i < n && room == ROOM_FULL) {
+		room = i ? reserve_one(pair, &rx->slots[i], &frames[i]) :
+			   reserve_first(pair, &frames[i]);
+		/* In the middle of a burst it is the frames before that are in the way. */
+		if (i > 0 && room < ROOM_SPLIT)
+			break;
+		if (i == 0 && room < ROOM_SPLIT)
+			sink->wait = starve(pair, room);
+		if (room != ROOM_NONE)
+			i++;
+	}
+	rx->reserved = i;
+	return (int)i;
+}
+
+static void write_header(struct vio_device_pair *pair, const struct vio_rx_slot *slot,
+			 struct vio_net_meta *meta, uint16_t buffers)
+{
+	struct vio_rx_scratch *rx = &pair->scratch->rx;
+	struct vio_device *dev = pair->dev;
+	uint8_t header[VIO_NET_HDR_SIZE_MAX];
+
+	/* virtio 1.4, 5.1.9.4.1: 1 without MRG_RXBUF (assertion 2). */
+	meta->num_buffers = buffers;
+	/* 5.1.9.4.1: flags are 0 without GUEST_CSUM. A back end may know of a checksum all the same. */
+	if (!(dev->features & vio_feature(VIO_NET_F_GUEST_CSUM)))
+		meta->flags = 0;
+	if (vio_likely(slot->header)) {
+		vio_net_hdr_encode(slot->header, dev->hdr_size, dev->big_endian, meta);
+		return;
+	}
+	vio_net_hdr_encode(header, dev->hdr_size, dev->big_endian, meta);
+	vio_iov_from_buf(rx->split_header.iov, rx->split_header.in_num, 0, header, dev->hdr_size);
+}
+
+/* Says how much of each chain of the slot a frame of @len bytes fills. Returns the chains used. */
+static unsigned fill_chains(struct vio_device_pair *pair, const struct vio_rx_slot *slot,
+			    uint32_t len)
+{
+	struct vio_chain *chains = &pair->scratch->rx.chains[slot->first];
+	uint32_t left = len + pair->dev->hdr_size;
+	unsigned used = 0;
+
+	do {
+		chains[used].written = vio_min(left, chains[used].in_len);
+		left -= chains[used].written;
+		used++;
+	} while (left && used < slot->count);
+	return used;
+}
+
+static void sink_commit(struct vio_sink *sink, struct vio_frame *frames, unsigned n)
+{
+	struct vio_device_pair *pair = pair_of(sink);
+	struct vio_rx_scratch *rx = &pair->scratch->rx;
+	struct vio_device_queue *q = &pair->rx;
+	unsigned end, i;
+	uint64_t bytes = 0;
+
+	if (!rx->reserved)
+		return;
+	end = rx->slots[0].first;
+	for (i = 0; i < n; i++) {
+		struct vio_rx_slot *slot = &rx->slots[i];
+		unsigned used = fill_chains(pair, slot, frames[i].len);
+
+		write_header(pair, slot, &frames[i].meta, (uint16_t)used);
+		bytes += frames[i].len;
+		end = slot->first + used;
+	}
+	if (n) {
+		unsigned first = rx->slots[0].first;
+
+		if (vio_devq_push_burst(q->vq, &rx->chains[first], end - first) == 0) {
+			q->dirty = true;
+			q->starved = false;
+			vio_count(&q->stats.packets, n);
+			vio_count(&q->stats.bytes, bytes);
+		}
+	}
+	/* Chains whose pieces were cut or joined go back to the ring and are popped anew. */
+	if (end != rx->head)
+		give_back(pair, end);
+	rx->reserved = 0;
+}
+
+static void sink_drop(struct vio_sink *sink, enum vio_drop why, unsigned n)
+{
+	struct vio_device_pair *pair = pair_of(sink);
+
+	if ((unsigned)why < VIO_DROP_NR)
+		vio_count(&pair->rx.stats.drops[why], n);
+}
+
+const struct vio_sink_ops vio_device_sink_ops = {
+	.reserve = sink_reserve,
+	.commit = sink_commit,
+	.drop = sink_drop,
+};
+
+void vio_device_rx_release(struct vio_device_pair *pair)
+{
+	struct vio_rx_scratch *rx = &pair->scratch->rx;
+
+	if (rx->reserved)
+		sink_commit(&pair->sink, NULL, 0);
+	if (pair->rx.vq)
+		give_back(pair, rx->head);
+}

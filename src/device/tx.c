@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From the guest to the back end.
+ *
+ * A burst of chains is popped, each is judged, and the frames go to the back end by reference: the
+ * pieces that send() sees lie in guest memory. A verdict is one of three:
+ *
+ *	SEND     to be handed over as it is (perhaps with its checksum completed in a private copy
+ *	         of its headers);
+ *	SEGMENT  a large frame that the back end does not take: it is cut here, its segments sent in
+ *	         bursts of their own;
+ *	DROP     broken, not negotiated, or the link is down: completed, and counted by reason.
+ *
+ * Chains are completed strictly in order. When the back end is busy, the chain it stopped at and all
+ * behind it go back to the ring by unpop and are judged again later, so a verdict counts only when
+ * its chain is completed, and a large frame that was half sent goes on with the segment it stopped
+ * at: nothing is lost and nothing is sent twice.
+ *
+ * The net header is copied out of guest memory once and judged in the copy. The payload is not
+ * judged at all: whatever the guest does to it meanwhile is its own affair.
+ */
+#include "device/device.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/iov.h"
+
+enum tx_verdict { TX_SEND, TX_SEGMENT, TX_DROP };
+
+/* The offloads that a frame needs done after us. */
+static uint32_t needs(const struct vio_net_meta *m)
+{
+	uint32_t need = m->flags & VIO_NET_HDR_F_NEEDS_CSUM ? VIO_OFFLOAD_CSUM : 0u;
+
+	if (m->gso_type & VIO_NET_HDR_GSO_ECN)
+		need |= VIO_OFFLOAD_ECN;
+	switch (m->gso_type & VIO_NET_HDR_GSO_BASE_MASK) {
+	case VIO_NET_HDR_GSO_TCPV4:
+		return need | VIO_OFFLOAD_TSO4;
+	case VIO_NET_HDR_GSO_TCPV6:
+		return need | VIO_OFFLOAD_TSO6;
+	case VIO_NET_HDR_GSO_UDP:
+		return need | VIO_OFFLOAD_UFO;
+	case VIO_NET_HDR_GSO_UDP_L4:
+		return need | VIO_OFFLOAD_USO4 | VIO_OFFLOAD_USO6;
+	default:
+		return need;
+	}
+}
+
+/* Completes the checksum in a private copy of the headers, payload left where it is. */
+static int complete_csum(struct vio_tx_scratch *tx, unsigned i)
+{
+	struct vio_iov *iov = &tx->soft_iov[tx->soft_used + 1];
+	unsigned room = (unsigned)vio_array_size(tx->soft_iov) - tx->soft_used;
+	struct vio_frame *frame = &tx->frames[i];
+	int ret;
+
+	/* One entry in front is the holder's, one more is for the copy. */
+	if (room < frame->iovcnt + 3u)
+		return -E2BIG;
+	ret = vio_frame_complete_csum(frame, tx->headers[i], iov, room - 1);
+	if (ret == 0)
+		tx->soft_used += frame->iovcnt + 1u;
+	return ret;
+}
+
+static enum tx_verdict drop(struct vio_tx_scratch *tx, unsigned i, enum vio_drop why)
+{
+	tx->why[i] = (uint8_t)why;
+	return TX_DROP;
+}
+
+/* What software has to do for a frame whose header asks for something. */
+static int judge_offloads(const struct vio_device *dev, struct vio_tx_scratch *tx, unsigned i,
+			  enum tx_verdict *verdict)
+{
+	struct vio_frame *frame = &tx->frames[i];
+	enum vio_drop why;
+	uint32_t lacking;
+	int ret;
+
+	if (vio_net_check_tx(&frame->meta, frame->len, dev->features, &why) < 0) {
+		*verdict = drop(tx, i, why);
+		return 0;
+	}
+	lacking = needs(&frame->meta) & dev->soft;
+	if (lacking & ~(uint32_t)VIO_OFFLOAD_CSUM) {
+		*verdict = TX_SEGMENT;
+		return 0;
+	}
+	*verdict = TX_SEND;
+	if (!lacking)
+		return 0;
+	ret = complete_csum(tx, i);
+	if (ret == -EINVAL)
+		*verdict = drop(tx, i, VIO_DROP_BAD_CSUM);
+	return ret == -EINVAL ? 0 : ret;
+}
+
+/*
+ * Splits chain @i into header and frame, and judges it. Returns 0, or -E2BIG when the scratch
+ * memory is used up by the frames before it: it has to wait for the next burst.
+ */
+static vio_always_inline int judge(const struct vio_device *dev, struct vio_tx_scratch *tx,
+				   unsigned i, uint32_t hs)
+{
+	const struct vio_chain *chain = &tx->chains[i];
+	struct vio_frame *frame = &tx->frames[i];
+	struct vio_iov *iov = chain->iov;
+	uint8_t header[VIO_NET_HDR_SIZE_MAX];
+	enum tx_verdict verdict = TX_SEND;
+	uint32_t skip = hs;
+	int ret = 0;
+
+	if (vio_unlikely(chain->out_len < hs + VIO_ETH_MIN_LEN)) {
+		tx->verdict[i] = (uint8_t)drop(tx, i, VIO_DROP_SHORT);
+		return 0;
+	}
+	if (vio_unlikely(chain->out_len - hs > VIO_FRAME_MAX_LEN)) {
+		tx->verdict[i] = (uint8_t)drop(tx, i, VIO_DROP_TOO_BIG);
+		return 0;
+	}
+	frame->iov = iov;
+	frame->iovcnt = chain->out_num;
+	frame->len = chain->out_len - hs;
+	if (vio_likely(iov->len >= hs))
+		vio_net_hdr_decode(iov->base, hs, dev->big_endian, &frame->meta);
+	else {
+		/* Any split is legal, a byte a piece too (virtio 1.4, 2.7.4.1; assertion 6). */
+		vio_iov_to_buf(iov, chain->out_num, 0, header, hs);
+		vio_net_hdr_decode(header, hs, dev->big_endian, &frame->meta);
+	}
+	while (skip >= frame->iov->len) {
+		skip -= (uint32_t)frame->iov->len;
+		frame->iov++;
+		frame->iovcnt--;
+	}
+	frame->iov->base = (uint8_t *)frame->iov->base + skip;
+	frame->iov->len -= skip;
+	if (vio_unlikely(frame->meta.flags | frame->meta.gso_type))
+		ret = judge_offloads(dev, tx, i, &verdict);
+	else
+		memset(&frame->meta, 0, sizeof(frame->meta)); /* the rest means nothing then */
+	tx->verdict[i] = (uint8_t)verdict;
+	return ret;
+}
+
+/* Judges up to @n chains; returns for how many the scratch memory was enough. */
+static unsigned judge_burst(const struct vio_device *dev, struct vio_tx_scratch *tx, unsigned n)
+{
+	unsigned i;
+
+	tx->soft_used = 0;
+	for (i = 0; i < n; i++)
+		if (tx->chains[i].out_num)
+			vio_prefetch_read(tx->chains[i].iov->base);
+	for (i = 0; i < n; i++)
+		if (judge(dev, tx, i, dev->hdr_size))
+			break;
+	return i;
+}
+
+static void count_drop(struct vio_device_queue *q, enum vio_drop why)
+{
+	vio_count(&q->stats.drops[why], 1);
+}
+
+/* Hands over the frames [@i, @end). Returns how many are done with; fewer when it got busy. */
+static unsigned send_run(struct vio_device_pair *pair, unsigned i, unsigned end)
+{
+	struct vio_tx_scratch *tx = &pair->scratch->tx;
+	struct vio_backend *be = pair->dev->backend;
+	struct vio_device_queue *q = &pair->tx;
+	unsigned done = i;
+
+	while (done < end) {
+		int n = be->ops->send(be, pair->index, &tx->frames[done], end - done);
+		uint64_t bytes = 0;
+		int k;
+
+		if (n == 0 || n == -EAGAIN)
+			break;
+		if (n < 0) {
+			count_drop(q, VIO_DROP_BACKEND);
+			done++;
+			continue;
+		}
+		for (k = 0; k < n; k++)
+			bytes += tx->frames[done + (unsigned)k].len;
+		vio_count(&q->stats.packets, (uint64_t)n);
+		vio_count(&q->stats.bytes, bytes);
+		done += (unsigned)n;
+	}
+	return done - i;
+}
+
+/* Makes the next burst of segments. Returns how many. */
+static unsigned make_segments(struct vio_tx_scratch *tx)
+{
+	unsigned used = 0, n;
+
+	for (n = 0; n < VIO_SEG_BURST; n++) {
+		unsigned room = (unsigned)vio_array_size(tx->seg_iov) - used;
+
+		if (room < 3 || vio_gso_next(&tx->gso, &tx->segs[n], tx->seg_headers[n],
+					     &tx->seg_iov[used + 1], room - 1) <= 0)
+			break;
+		used += tx->segs[n].iovcnt + 1u;
+	}
+	return n;
+}
+
+/*
+ * Cuts frame @i and sends its segments, from the one on that it stopped at. Returns true when the
+ * frame is done with, false when the back end got busy.
+ */
+static bool send_segments(struct vio_device_pair *pair, unsigned i)
+{
+	struct vio_tx_scratch *tx = &pair->scratch->tx;
+	struct vio_backend *be = pair->dev->backend;
+	struct vio_device_queue *q = &pair->tx;
+	unsigned n, sent;
+	int ret;
+
+	if (vio_gso_init(&tx->gso, &tx->frames[i]) < 0 || tx->gso.segments > VIO_SEG_MAX) {
+		count_drop(q, VIO_DROP_BAD_GSO);
+		return true;
+	}
+	if (q->seg_done)
+		vio_gso_resume(&tx->gso, (uint16_t)q->seg_done, q->seg_id);
+	q->seg_id = tx->gso.frag_id;
+	while ((n = make_segments(tx)) > 0) {
+		for (sent = 0; sent < n; sent += (unsigned)ret) {
+			ret = be->ops->send(be, pair->index, &tx->segs[sent], n - sent);
+			if (ret == 0 || ret == -EAGAIN)
+				return false;
+			if (ret < 0) {
+				count_drop(q, VIO_DROP_BACKEND);
+				ret = 1;
+			}
+			q->seg_done += (uint32_t)ret;
+		}
+	}
+	vio_count(&q->stats.packets, 1);
+	vio_count(&q->stats.bytes, tx->frames[i].len);
+	return true;
+}
+
+/* Carries out the verdicts on the first @n chains. Returns how many are done with. */
+static unsigned carry_out(struct vio_device_pair *pair, unsigned n)
+{
+	struct vio_tx_scratch *tx = &pair->scratch->tx;
+	struct vio_device_queue *q = &pair->tx;
+	unsigned i = 0, end, done;
+
+	while (i < n) {
+		switch (tx->verdict[i]) {
+		case TX_SEND:
+			for (end = i + 1; end < n && tx->verdict[end] == TX_SEND;)
+				end++;
+			done = send_run(pair, i, end);
+			i += done;
+			if (done)
+				q->seg_done = 0;
+			if (i < end)
+				return i;
+			break;
+		case TX_SEGMENT:
+			if (!send_segments(pair, i))
+				return i;
+			i++;
+			break;
+		default:
+			count_drop(q, (enum vio_drop)tx->why[i]);
+			i++;
+		}
+		/* What was sent of a frame in part concerns that frame alone, which is done with
+		 * now, whatever the guest has made of it meanwhile. */
+		q->seg_done = 0;
+	}
+	return i;
+}
+
+/* Link down, or the queue disabled: everything is completed and nothing leaves (Q13). */
+static unsigned discard(struct vio_device_queue *q, unsigned n)
+{
+	vio_count(&q->stats.drops[VIO_DROP_LINK_DOWN], n);
+	q->seg_done = 0;
+	return n;
+}
+
+/* One burst. Returns the chains completed, or -errno. @ready tells how many were there. */
+static int tx_burst(struct vio_device_pair *pair, unsigned want, unsigned *ready)
+{
+	struct vio_tx_scratch *tx = &pair->scratch->tx;
+	struct vio_device_queue *q = &pair->tx;
+	struct vio_device *dev = pair->dev;
+	unsigned done, judged, i;
+	int n;
+
+	q->held = false;
+	n = vio_devq_pop_burst(q->vq, q->mem, tx->chains, want, tx->pool,
+			       (unsigned)vio_array_size(tx->pool));
+	*ready = n > 0 ? (unsigned)n : 0;
+	if (n <= 0)
+		return n;
+	if (vio_unlikely(!vio_load(&dev->link) || !q->enabled)) {
+		judged = (unsigned)n;
+		done = discard(q, judged);
+	} else {
+		judged = judge_burst(dev, tx, (unsigned)n);
+		done = carry_out(pair, judged);
+	}
+	if (done < (unsigned)n)
+		vio_devq_unpop(q->vq, &tx->chains[done], (unsigned)n - done);
+	q->held = done < judged;
+	if (done == 0)
+		return -EAGAIN;
+	for (i = 0; i < done; i++)
+		tx->chains[i].written = 0; /* assertion 7 */
+	q->dirty = true;
+	return vio_devq_push_burst(q->vq, tx->chains, done) < 0 ? -EPROTO : (int)done;
+}
+
+int vio_device_tx(struct vio_device *dev, unsigned index, unsigned budget)
+{
+	struct vio_device_pair *pair = &dev->pairs[index];
+	struct vio_device_queue *q = &pair->tx;
+	unsigned total = 0, ready;
+	int n = 0;
+
+	if (!q->vq)
+		return 0;
+	while (total < budget) {
+		unsigned want = vio_min(budget - total, (unsigned)VIO_TX_BURST);
+
+		n = tx_burst(pair, want, &ready);
+		if (n <= 0)
+			break;
+		total += (unsigned)n;
+		if ((unsigned)n < ready && q->held)
+			break;
+		if (ready < want)
+			break;
+	}
+	if (n == -EPROTO)
+		vio_device_queue_failed(dev, index * 2 + 1);
+	return total ? (int)total : n;
+}

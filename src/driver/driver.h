@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Inside the driver half: the device, its queues, and what the files of this folder share. */
+#ifndef VIO_DRIVER_DRIVER_H
+#define VIO_DRIVER_DRIVER_H
+
+#include <errno.h>
+#include <string.h>
+
+#include <vioduct/driver.h>
+
+#include "base/barrier.h"
+#include "base/bits.h"
+#include "driver/transport.h"
+
+#define VIO_DRIVER_BURST    64u /* buffers that go through a ring function at a time */
+#define VIO_REFILL_BURST    32u /* free descriptors at which a receive queue is refilled */
+#define VIO_RETRY_MIN_NS    UINT64_C(1000000)	/* after a refill without memory: first, */
+#define VIO_RETRY_MAX_NS    UINT64_C(100000000) /* and last, doubling between */
+#define VIO_INDIRECT_MAX    20 /* pieces of a frame that go into an indirect table */
+#define VIO_CTRL_QUEUE_SIZE 64u
+#define VIO_MAC_TABLE_MAX   64
+#define VIO_DEFAULT_TIMEOUT 1000 /* ms */
+
+/* A frame that arrives in several buffers, as far as it has come. */
+struct vio_rx_merge {
+	struct vio_buf *head, *tail;
+	uint32_t want; /* buffers that are missing; 0: no frame is being joined */
+	uint32_t len;  /* frame bytes so far */
+	bool bad;      /* to be dropped when complete, for this reason: */
+	enum vio_drop why;
+};
+
+/* One queue. @halt is written by control functions and by the queue's own, everything else below
+ * the first group by the queue's own only. */
+struct vio_driver_queue {
+	/* 0 while frames may move; else the error that every queue function returns. */
+	int halt;
+
+	/* set by start, constant while started */
+	bool mergeable; /* rx */
+	uint32_t num;
+	uint32_t hdr_size;
+	uint32_t frame_max; /* tx: bytes of a frame without GSO */
+	uint32_t post_min;  /* rx: bytes to post for one buffer, header included */
+	uint64_t features;
+	struct vio_drvq *vq;
+	void (*notify)(void *handle);
+	void *notify_handle;
+	const struct vio_host *map_host; /* when buffers have to be mapped, else NULL */
+
+	/* set by set-up */
+	struct vio_driver *drv;
+	uint16_t index; /* virtio's number */
+	union {
+		struct vio_rxq_conf rx;
+		struct vio_txq_conf tx;
+	} conf;
+	struct vio_buf **kept; /* num frames: rx: received before recover; tx: to be sent again */
+	uint32_t kept_first, kept_count;
+	uint32_t max; /* descriptors that the device allows */
+	bool packed;  /* the format that memory was allocated for */
+	void *ring, *storage, *indirect;
+	size_t ring_size, storage_size, indirect_size;
+	uint64_t ring_dma, indirect_dma;
+	uint16_t indirect_tables;
+
+	/* the queue's own */
+	struct vio_rx_merge merge vio_cacheline;
+	bool hold_kicks;		/* no DRIVER_OK yet */
+	bool starved;			/* rx: memory was short, and less than half is filled */
+	bool told_small;		/* rx: the log has a line about it */
+	bool full;			/* tx: a sender was turned away */
+	bool intr_user;			/* enabled by the user */
+	bool intr_ring;			/* the ring asks the device for interrupts */
+	uint64_t retry_at, retry_delay; /* rx, while starved */
+	uint32_t seq;			/* tx: number of the next frame */
+	uint32_t busy;			/* tx with conf.shared: somebody is at the queue */
+	struct vio_driver_stats stats;
+
+	struct vio_drvq_done done[VIO_DRIVER_BURST] vio_cacheline;
+	struct vio_drvq_buf adds[VIO_DRIVER_BURST];
+	struct vio_buf *bufs[VIO_DRIVER_BURST];
+	struct vio_seg segs[VIO_DRIVER_BURST + VIO_DRIVER_MAX_PIECES];
+
+	/* written from anywhere; a line of its own */
+	uint32_t armed vio_cacheline; /* the next interrupt raises the event */
+	uint64_t interrupts, spurious;
+};
+
+/* The control queue; see ctrl.c. */
+struct vio_driver_ctrl {
+	struct vio_drvq *vq; /* NULL: there is none, or it is not started */
+	uint32_t num;
+	int dead; /* why it can't be used any more until reset, or 0 */
+	void *ring, *storage;
+	size_t ring_size, storage_size;
+	uint64_t ring_dma;
+	uint8_t *page; /* DMA: command, then acknowledgement */
+	uint64_t page_dma;
+	void (*notify)(void *handle);
+	void *notify_handle;
+};
+
+struct vio_driver {
+	/* constant after probe */
+	const struct vio_host *host;
+	struct vio_driver_transport *transport;
+	const struct vio_driver_transport_ops *ops;
+	const struct vio_driver_events *events;
+	void *events_ctx;
+	struct vio_driver_registry *registry;
+	struct vio_driver *next;
+	unsigned number;
+	uint32_t timeout_ms;
+	char name[32];
+
+	/* by configure; read by queue functions */
+	unsigned nb_rx, nb_tx;
+	struct vio_driver_queue **queues; /* 2 * max(nb_rx, nb_tx), by virtio's number */
+
+	/* control only */
+	enum vio_driver_state state;
+	int failed;	 /* why it is FAILED */
+	bool negotiated; /* FEATURES_OK, and no reset since */
+	struct vio_features want, offered, accepted;
+	struct vio_net_config config; /* in this machine's byte order, impossible values mended */
+	uint32_t hdr_size;
+	unsigned max_pairs;
+	uint32_t mtu, max_mtu;
+	uint8_t mac[VIO_ETH_ALEN];
+	bool own_mac; /* random: kept when negotiated anew */
+	bool link;
+	uint64_t recoveries;
+	struct vio_driver_ctrl ctrl;
+	/* what the user asked of the device, asked again after each start */
+	bool promiscuous, allmulticast;
+	bool promiscuous_set, allmulticast_set, macs_set, vlans_set, mac_set;
+	unsigned active_pairs;
+	unsigned nb_macs;
+	uint8_t macs[VIO_MAC_TABLE_MAX][VIO_ETH_ALEN];
+	uint32_t vlans[VIO_NET_VLAN_IDS / 32];
+};
+
+/* Adds to a counter that only its own thread writes and anybody reads. */
+static inline void vio_driver_count_add(uint64_t *counter, uint64_t n)
+{
+	vio_store(counter, *counter + n);
+}
+
+/* The class of a frame of @len bytes in vio_driver_stats. */
+static inline unsigned vio_driver_size_class(uint32_t len)
+{
+	if (len <= 64)
+		return len == 64;
+	if (len >= 1024)
+		return len <= 1518 ? 6 : 7;
+	return 32 - (unsigned)__builtin_clz(len) - 5;
+}
+
+/* Counts a good frame of @len bytes that begins at @data. */
+static vio_always_inline void vio_driver_count_frame(struct vio_driver_stats *s,
+						     const uint8_t *data, uint32_t len)
+{
+	vio_driver_count_add(&s->packets, 1);
+	vio_driver_count_add(&s->bytes, len);
+	vio_driver_count_add(&s->size_class[vio_driver_size_class(len)], 1);
+	if (vio_unlikely(data[0] & 1)) {
+		static const uint8_t broadcast[VIO_ETH_ALEN] = { 255, 255, 255, 255, 255, 255 };
+
+		if (memcmp(data, broadcast, sizeof(broadcast)) == 0)
+			vio_driver_count_add(&s->broadcast, 1);
+		else
+			vio_driver_count_add(&s->multicast, 1);
+	}
+}
+
+/* The queue by its number in one direction; NULL: there is none. */
+static inline struct vio_driver_queue *vio_driver_rxq(const struct vio_driver *drv, unsigned id)
+{
+	return vio_likely(id < drv->nb_rx) ? drv->queues[VIO_RXQ(id)] : NULL;
+}
+
+static inline struct vio_driver_queue *vio_driver_txq(const struct vio_driver *drv, unsigned id)
+{
+	return vio_likely(id < drv->nb_tx) ? drv->queues[VIO_TXQ(id)] : NULL;
+}
+
+/* The queue by virtio's number. */
+static inline struct vio_driver_queue *vio_driver_queue(const struct vio_driver *drv,
+							unsigned queue)
+{
+	return queue & 1 ? vio_driver_txq(drv, queue / 2) : vio_driver_rxq(drv, queue / 2);
+}
+
+/* Whether @drv has queue @queue, set up or not. */
+static inline bool vio_driver_has_queue(const struct vio_driver *drv, unsigned queue)
+{
+	return queue / 2 < (queue & 1 ? drv->nb_tx : drv->nb_rx);
+}
+
+/* What a queue function returns instead of working; 0: it works. @q may be NULL. */
+static inline int vio_driver_refusal(const struct vio_driver_queue *q, bool exists)
+{
+	if (vio_likely(q != NULL))
+		return vio_load(&q->halt);
+	return exists ? -ESHUTDOWN : -EINVAL;
+}
+
+static inline bool vio_driver_is_tx(const struct vio_driver_queue *q)
+{
+	return q->index & 1;
+}
+
+static inline bool vio_driver_has(const struct vio_driver *drv, unsigned feature)
+{
+	return vio_features_test(drv->accepted, feature);
+}
+
+/* Makes what was added visible, and kicks when the device wants it and may have it. */
+static inline void vio_driver_publish(struct vio_driver_queue *q)
+{
+	if (!vio_drvq_publish(q->vq))
+		return;
+	if (vio_unlikely(q->hold_kicks)) /* vio_driver_queue_go() makes up for it */
+		return;
+	q->notify(q->notify_handle);
+	vio_driver_count_add(&q->stats.kicks, 1);
+}
+
+/* queue.c: memory, set-up and tear-down of a queue */
+int vio_driver_queue_create(struct vio_driver *drv, unsigned queue, uint32_t num,
+			    struct vio_driver_queue **out);
+void vio_driver_queue_destroy(struct vio_driver_queue *q);
+int vio_driver_queue_prepare(struct vio_driver_queue *q);
+int vio_driver_queue_attach(struct vio_driver_queue *q);
+void vio_driver_queue_go(struct vio_driver_queue *q);
+void vio_driver_queue_detach(struct vio_driver_queue *q, bool keep);
+int vio_driver_queue_broken(struct vio_driver_queue *q, int err);
+int vio_driver_map(const struct vio_driver_queue *q, struct vio_buf *buf, uint32_t start,
+		   uint32_t len, enum vio_dma_dir dir);
+void vio_driver_unmap(const struct vio_driver_queue *q, struct vio_buf *buf, uint32_t start,
+		      uint32_t len, enum vio_dma_dir dir);
+
+/* start.c */
+int vio_driver_shutdown(struct vio_driver *drv, bool keep);
+void vio_driver_drop_queues(struct vio_driver *drv);
+
+/* negotiate.c: the status machine and the configuration space */
+int vio_driver_device_reset(struct vio_driver *drv);
+int vio_driver_negotiate(struct vio_driver *drv, struct vio_error *err);
+int vio_driver_add_status(struct vio_driver *drv, uint8_t bits);
+int vio_driver_read_status(struct vio_driver *drv, uint16_t *status);
+
+/* rx.c */
+int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n,
+			  unsigned *work);
+bool vio_driver_rx_refill(struct vio_driver_queue *q);
+bool vio_driver_rx_wants_refill(const struct vio_driver_queue *q);
+void vio_driver_rx_put_off(struct vio_driver_queue *q);
+void vio_driver_rx_detach(struct vio_driver_queue *q, bool keep);
+
+/* tx.c */
+int vio_driver_tx_clean(struct vio_driver_queue *q, unsigned max);
+void vio_driver_tx_resend(struct vio_driver_queue *q);
+void vio_driver_tx_detach(struct vio_driver_queue *q, bool keep);
+int vio_driver_tx_send(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n);
+bool vio_driver_tx_try_enter(struct vio_driver_queue *q);
+void vio_driver_tx_leave(struct vio_driver_queue *q);
+
+/* intr.c */
+bool vio_driver_arm(struct vio_driver_queue *q, uint16_t after);
+void vio_driver_disarm(struct vio_driver_queue *q);
+
+/* ctrl.c */
+int vio_driver_ctrl_prepare(struct vio_driver *drv);
+int vio_driver_ctrl_attach(struct vio_driver *drv);
+int vio_driver_ctrl_restore(struct vio_driver *drv);
+void vio_driver_ctrl_stop(struct vio_driver *drv);
+void vio_driver_ctrl_destroy(struct vio_driver *drv);
+
+#endif

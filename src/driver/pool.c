@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Buffers of one size, last in first out: what was given back last is still in the cache of the
+ * core that gave it back. Their distance is an odd number of cache lines: at a power of two, equal
+ * offsets of all buffers would share a few cache sets and throw each other out.
+ */
+#include "driver/driver.h"
+
+#define POOL_MAX_BYTES (UINT64_C(1) << 40)
+
+#if defined(__LP64__)
+VIO_STATIC_ASSERT(sizeof(struct vio_buf) == VIO_CACHE_LINE, "a buffer is one cache line");
+#endif
+
+struct vio_pool {
+	const struct vio_host *host;
+	uint32_t count;
+	uint32_t top; /* buffers in stack */
+	uint8_t *memory;
+	uint64_t dma;
+	size_t stride;
+	struct vio_buf *bufs;
+	struct vio_buf **stack;
+};
+
+static size_t odd_lines(uint32_t room)
+{
+	size_t size = vio_align_up((size_t)room + VIO_BUF_HEADROOM, VIO_CACHE_LINE);
+
+	return size / VIO_CACHE_LINE % 2 ? size : size + VIO_CACHE_LINE;
+}
+
+static int allocate(struct vio_pool *pool)
+{
+	const struct vio_host *host = pool->host;
+
+	pool->bufs = host->alloc(host->ctx, pool->count * sizeof(*pool->bufs), VIO_CACHE_LINE);
+	pool->stack = host->alloc(host->ctx, pool->count * sizeof(*pool->stack), VIO_CACHE_LINE);
+	pool->memory =
+		host->dma_alloc(host->ctx, pool->count * pool->stride, VIO_CACHE_LINE, &pool->dma);
+	return pool->bufs && pool->stack && pool->memory ? 0 : -ENOMEM;
+}
+
+int vio_pool_create(const struct vio_host *host, uint32_t count, uint32_t room,
+		    struct vio_pool **out)
+{
+	struct vio_pool *pool;
+	uint32_t i;
+
+	if (count == 0 || room == 0 || room > INT32_MAX ||
+	    (uint64_t)count * odd_lines(room) > vio_min(POOL_MAX_BYTES, (uint64_t)SIZE_MAX / 2))
+		return -EINVAL;
+	pool = host->alloc(host->ctx, sizeof(*pool), VIO_CACHE_LINE);
+	if (!pool)
+		return -ENOMEM;
+	pool->host = host;
+	pool->count = count;
+	pool->stride = odd_lines(room);
+	if (allocate(pool) < 0) {
+		vio_pool_destroy(pool);
+		return -ENOMEM;
+	}
+	for (i = 0; i < count; i++) {
+		struct vio_buf *buf = &pool->bufs[i];
+
+		buf->mem = pool->memory + i * pool->stride;
+		buf->dma = pool->dma + i * pool->stride;
+		buf->size = room + VIO_BUF_HEADROOM;
+		pool->stack[count - 1 - i] = buf;
+	}
+	pool->top = count;
+	*out = pool;
+	return 0;
+}
+
+void vio_pool_destroy(struct vio_pool *pool)
+{
+	const struct vio_host *host;
+
+	if (!pool)
+		return;
+	host = pool->host;
+	if (pool->memory)
+		host->dma_free(host->ctx, pool->memory, pool->count * pool->stride, pool->dma);
+	host->free(host->ctx, pool->stack, pool->count * sizeof(*pool->stack));
+	host->free(host->ctx, pool->bufs, pool->count * sizeof(*pool->bufs));
+	host->free(host->ctx, pool, sizeof(*pool));
+}
+
+unsigned vio_pool_get(void *ctx, struct vio_buf **bufs, unsigned n)
+{
+	struct vio_pool *pool = ctx;
+	unsigned i;
+
+	n = vio_min(n, pool->top);
+	for (i = 0; i < n; i++) {
+		struct vio_buf *buf = pool->stack[--pool->top];
+
+		buf->next = NULL;
+		if (buf->off != VIO_BUF_HEADROOM)
+			buf->clean = 0;
+		buf->off = VIO_BUF_HEADROOM;
+		buf->len = 0;
+		memset(&buf->meta, 0, sizeof(buf->meta));
+		bufs[i] = buf;
+	}
+	return n;
+}
+
+void vio_pool_put(void *ctx, struct vio_buf **bufs, unsigned n)
+{
+	struct vio_pool *pool = ctx;
+	struct vio_buf *buf;
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		for (buf = bufs[i]; buf; buf = buf->next)
+			pool->stack[pool->top++] = buf;
+}
+
+uint32_t vio_pool_available(const struct vio_pool *pool)
+{
+	return pool->top;
+}

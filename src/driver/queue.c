@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A queue's memory, and its way into and out of the device.
+ *
+ * create allocates all that the queue will ever need; prepare makes an empty ring of it; attach
+ * tells the device; go lets frames move; detach, after the device was reset, takes everything back.
+ * Start runs prepare to go, stop runs detach, and this may go round any number of times.
+ */
+#include "driver/driver.h"
+
+#include "base/fmt.h"
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+/* Offsets of the areas in the ring's memory; the device's part begins a page, so that the two
+ * sides never write to one cache line. Returns the size. */
+static size_t ring_layout(uint32_t num, uint64_t features, size_t *driver, size_t *device)
+{
+	struct vio_vq_sizes s = vio_vq_area_sizes(num, features);
+
+	*driver = vio_align_up(s.desc, VIO_CACHE_LINE);
+	*device = vio_align_up(*driver + s.driver, VIO_VIRTQ_LEGACY_ALIGN);
+	return *device + vio_align_up(s.device, VIO_CACHE_LINE);
+}
+
+static void free_ring(struct vio_driver_queue *q)
+{
+	const struct vio_host *host = q->drv->host;
+
+	if (q->ring)
+		host->dma_free(host->ctx, q->ring, q->ring_size, q->ring_dma);
+	if (q->storage)
+		host->free(host->ctx, q->storage, q->storage_size);
+	q->ring = NULL;
+	q->storage = NULL;
+}
+
+static int alloc_ring(struct vio_driver_queue *q)
+{
+	const struct vio_host *host = q->drv->host;
+	uint64_t features = q->drv->accepted.w[0];
+	size_t driver, device;
+
+	q->packed = features & vio_feature(VIO_F_RING_PACKED);
+	q->ring_size = ring_layout(q->num, features, &driver, &device);
+	q->ring = host->dma_alloc(host->ctx, q->ring_size, VIO_VIRTQ_LEGACY_ALIGN, &q->ring_dma);
+	q->storage_size = vio_drvq_bytes(q->num, features);
+	q->storage = host->alloc(host->ctx, q->storage_size, VIO_CACHE_LINE);
+	if (q->ring && q->storage)
+		return 0;
+	free_ring(q);
+	return -ENOMEM;
+}
+
+/* Tables for frames in several pieces; doing without them only costs descriptors. */
+static void alloc_indirect(struct vio_driver_queue *q)
+{
+	const struct vio_host *host = q->drv->host;
+
+	q->indirect_tables = (uint16_t)(q->num / 4);
+	q->indirect_size = (size_t)q->indirect_tables * VIO_INDIRECT_MAX * 16;
+	if (q->indirect_size)
+		q->indirect = host->dma_alloc(host->ctx, q->indirect_size, VIO_CACHE_LINE,
+					      &q->indirect_dma);
+}
+
+int vio_driver_queue_create(struct vio_driver *drv, unsigned queue, uint32_t num,
+			    struct vio_driver_queue **out)
+{
+	const struct vio_host *host = drv->host;
+	struct vio_driver_queue *q;
+	int ret;
+
+	q = host->alloc(host->ctx, sizeof(*q), VIO_CACHE_LINE);
+	if (!q)
+		return -ENOMEM;
+	q->drv = drv;
+	q->index = (uint16_t)queue;
+	q->num = num;
+	q->halt = -ESHUTDOWN;
+	q->kept = host->alloc(host->ctx, num * sizeof(*q->kept), sizeof(void *));
+	ret = q->kept ? alloc_ring(q) : -ENOMEM;
+	if (ret < 0) {
+		vio_driver_queue_destroy(q);
+		return ret;
+	}
+	if (vio_driver_is_tx(q) && vio_driver_has(drv, VIO_F_INDIRECT_DESC))
+		alloc_indirect(q);
+	*out = q;
+	return 0;
+}
+
+void vio_driver_queue_destroy(struct vio_driver_queue *q)
+{
+	const struct vio_host *host;
+
+	if (!q)
+		return;
+	host = q->drv->host;
+	if (q->indirect)
+		host->dma_free(host->ctx, q->indirect, q->indirect_size, q->indirect_dma);
+	free_ring(q);
+	host->free(host->ctx, q->kept, q->num * sizeof(*q->kept));
+	host->free(host->ctx, q, sizeof(*q));
+}
+
+/* ---- Into the device ------------------------------------------------------------------------- */
+
+/* What the data path wants to know of the negotiation. */
+static void take_settings(struct vio_driver_queue *q)
+{
+	const struct vio_driver *drv = q->drv;
+
+	q->features = drv->accepted.w[0];
+	q->hdr_size = drv->hdr_size;
+	q->mergeable = vio_driver_has(drv, VIO_NET_F_MRG_RXBUF);
+	q->map_host = drv->host->map ? drv->host : NULL;
+	/* virtio 1.4, 5.1.9.2.1: nothing longer than the MTU and the Ethernet header. */
+	q->frame_max = vio_driver_has(drv, VIO_NET_F_MTU) ? drv->mtu + VIO_ETH_HLEN :
+							    VIO_FRAME_MAX_LEN;
+	/* virtio 1.4, 5.1.9.3.1; with merging a buffer holds at least the header. A VLAN tag may
+	 * come on top of the MTU. */
+	q->post_min = q->mergeable ? q->hdr_size + VIO_ETH_HLEN :
+				     (uint32_t)vio_net_rx_buf_size(drv->accepted, drv->mtu) + 4;
+}
+
+int vio_driver_queue_prepare(struct vio_driver_queue *q)
+{
+	struct vio_drvq_setup setup = { .num = q->num, .features = q->drv->accepted.w[0] };
+	size_t driver, device;
+	int ret;
+
+	if (q->packed != vio_driver_has(q->drv, VIO_F_RING_PACKED)) {
+		free_ring(q);
+		ret = alloc_ring(q);
+		if (ret < 0)
+			return ret;
+	}
+	take_settings(q);
+	memset(q->ring, 0, q->ring_size);
+	ring_layout(q->num, setup.features, &driver, &device);
+	setup.areas.desc = q->ring;
+	setup.areas.driver = (char *)q->ring + driver;
+	setup.areas.device = (char *)q->ring + device;
+	if (q->indirect) {
+		setup.indirect = q->indirect;
+		setup.indirect_addr = q->indirect_dma;
+		setup.indirect_max = VIO_INDIRECT_MAX;
+		setup.indirect_tables = q->indirect_tables;
+	}
+	ret = vio_drvq_init(q->storage, &setup, &q->vq);
+	if (ret < 0)
+		return ret;
+	q->merge.want = 0;
+	q->starved = false;
+	q->told_small = false;
+	q->full = false;
+	q->intr_user = false;
+	q->intr_ring = false;
+	vio_store(&q->armed, 0);
+	q->hold_kicks = true;
+	return 0;
+}
+
+int vio_driver_queue_attach(struct vio_driver_queue *q)
+{
+	const struct vio_driver_transport_ops *ops = q->drv->ops;
+	struct vio_driver_ring ring = { .num = q->num, .desc = q->ring_dma };
+	size_t driver, device;
+	int ret;
+
+	ring_layout(q->num, q->features, &driver, &device);
+	ring.driver = q->ring_dma + driver;
+	ring.device = q->ring_dma + device;
+	ret = ops->queue_setup(q->drv->transport, q->index, &ring);
+	if (ret < 0)
+		return ret;
+	q->notify = ops->notify;
+	q->notify_handle = ops->notify_handle(q->drv->transport, q->index);
+	return 0;
+}
+
+/* DRIVER_OK is set: from here on the device may be kicked (virtio 1.4, 3.1.1), and is for all that
+ * was made available before. */
+void vio_driver_queue_go(struct vio_driver_queue *q)
+{
+	q->hold_kicks = false;
+	if (vio_drvq_in_flight(q->vq) > 0) {
+		q->notify(q->notify_handle);
+		vio_driver_count_add(&q->stats.kicks, 1);
+	}
+	vio_store_release(&q->halt, 0);
+}
+
+/* ---- Out of it ------------------------------------------------------------------------------- */
+
+void vio_driver_queue_detach(struct vio_driver_queue *q, bool keep)
+{
+	if (vio_driver_is_tx(q))
+		vio_driver_tx_detach(q, keep);
+	else
+		vio_driver_rx_detach(q, keep);
+	q->vq = NULL;
+}
+
+/* The ring found that the device broke the rules, or a queue function did. */
+int vio_driver_queue_broken(struct vio_driver_queue *q, int err)
+{
+	struct vio_driver *drv = q->drv;
+	enum vio_vq_error why = vio_drvq_error(q->vq);
+
+	if (vio_load(&q->halt) != 0)
+		return err;
+	vio_store(&q->halt, err);
+	vio_log(drv->host, VIO_LOG_WARN, "%s: queue %u is broken: %s", drv->name, q->index,
+		vio_vq_error_name(why));
+	if (drv->events && drv->events->queue_broken)
+		drv->events->queue_broken(drv->events_ctx, drv, q->index, why);
+	return err;
+}
+
+/* ---- Mapping --------------------------------------------------------------------------------- */
+
+/*
+ * Makes bytes [@start, @start + @len) of @buf's memory reachable, for a host that asks for that.
+ * The buffer's dma is set so that dma + @start is where the device finds them.
+ */
+int vio_driver_map(const struct vio_driver_queue *q, struct vio_buf *buf, uint32_t start,
+		   uint32_t len, enum vio_dma_dir dir)
+{
+	const struct vio_host *host = q->map_host;
+	uint64_t dma;
+	int ret;
+
+	ret = host->map(host->ctx, buf->mem + start, len, dir, &dma);
+	if (ret == 0)
+		buf->dma = dma - start;
+	return ret;
+}
+
+void vio_driver_unmap(const struct vio_driver_queue *q, struct vio_buf *buf, uint32_t start,
+		      uint32_t len, enum vio_dma_dir dir)
+{
+	if (q->map_host->unmap)
+		q->map_host->unmap(q->map_host->ctx, buf->dma + start, len, dir);
+}

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Receiving.
+ *
+ * A buffer is posted from so far before VIO_BUF_HEADROOM that the frame behind the net header
+ * begins exactly there, on a cache line of its own. What comes back is one of:
+ *
+ *   - a frame in one buffer, by far the most common: straight through receive_burst();
+ *   - with MRG_RXBUF, a frame over several buffers, of which only the first has a header
+ *     (virtio 1.4, 5.1.9.4): they are joined in q->merge, over as many calls as it takes;
+ *   - without, but with offloads that make frames larger than a buffer: several buffers were posted
+ *     as one, and the frame is spread over the first of them; the rest go back.
+ *
+ * The header is the device's word. It is read once, into a local: usually it says nothing, which is
+ * seen by comparing it with that, and else it is decoded and checked; a frame that fails is dropped
+ * and counted. The lengths come from the ring, which has checked them against what was posted.
+ *
+ * Refilling takes buffers from the caller in bursts. When it has none, the ring runs dry and no
+ * interrupt will ever come: such a queue has a time at which it must be polled, and keeps having
+ * one until a refill worked.
+ */
+#include "driver/driver.h"
+
+#include "base/endian.h"
+#include "base/fmt.h"
+
+/* Bytes of memory that a buffer must have, so that the Ethernet header is never looked for past it. */
+#define SMALLEST (VIO_BUF_HEADROOM + VIO_ETH_HLEN)
+
+/* Where posting begins in a buffer whose frame has a header. */
+static vio_always_inline uint32_t post_start(const struct vio_driver_queue *q)
+{
+	return VIO_BUF_HEADROOM - q->hdr_size;
+}
+
+static vio_cold void drop(struct vio_driver_queue *q, struct vio_buf *buf, enum vio_drop why)
+{
+	vio_driver_count_add(&q->stats.errors, 1);
+	vio_driver_count_add(&q->stats.drops[why], 1);
+	q->conf.rx.free(q->conf.rx.ctx, &buf, 1);
+}
+
+/* ---- Frames that are not one buffer with an empty header ------------------------------------- */
+
+/* Without merging: spreads @len bytes over the buffers that were posted as one, frees the rest. */
+static void spread(struct vio_driver_queue *q, struct vio_buf *head, uint32_t len)
+{
+	struct vio_buf *buf = head, *rest;
+
+	head->pieces = 1;
+	for (;;) {
+		buf->len = vio_min(len, vio_buf_room(buf));
+		len -= buf->len;
+		if (len == 0 || !buf->next)
+			break;
+		buf = buf->next;
+		head->pieces++;
+	}
+	rest = buf->next;
+	buf->next = NULL;
+	if (rest)
+		q->conf.rx.free(q->conf.rx.ctx, &rest, 1);
+}
+
+/* Reads the header of @buf, which holds a whole one, into its meta. */
+static void read_header(const struct vio_driver_queue *q, struct vio_buf *buf)
+{
+	uint8_t h[VIO_NET_HDR_SIZE_MAX];
+
+	memcpy(h, buf->mem + post_start(q), q->hdr_size);
+	vio_net_hdr_decode(h, q->hdr_size, false, &buf->meta);
+	buf->hash = 0;
+	buf->hash_report = 0;
+	if (q->hdr_size >= VIO_NET_HDR_SIZE_HASH) {
+		uint32_t hash;
+
+		memcpy(&hash, &h[offsetof(struct vio_net_hdr, hash_value)], sizeof(hash));
+		buf->hash = vio_le32(hash);
+		buf->hash_report = vio_get_le16(&h[offsetof(struct vio_net_hdr, hash_report)]);
+	}
+}
+
+/* A whole frame, its pieces and meta filled in as they came. NULL when it had to be dropped. */
+static struct vio_buf *judge(struct vio_driver_queue *q, struct vio_buf *head)
+{
+	enum vio_drop why;
+
+	if (vio_net_check_rx(&head->meta, head->frame_len, q->features, &why) < 0) {
+		drop(q, head, why);
+		return NULL;
+	}
+	vio_driver_count_frame(&q->stats, vio_buf_data(head), head->frame_len);
+	return head;
+}
+
+/* The next buffer of a frame that is being joined. Returns the frame when this completes it. */
+static vio_noinline struct vio_buf *join(struct vio_driver_queue *q, struct vio_buf *buf,
+					 uint32_t len)
+{
+	struct vio_rx_merge *m = &q->merge;
+	struct vio_buf *head;
+
+	buf->off = post_start(q);
+	buf->len = len;
+	m->tail->next = buf;
+	m->tail = buf;
+	m->head->pieces++;
+	/* At most the ring's size of buffers of less than 2^32 bytes: cut off long before. */
+	m->len += len;
+	if (len == 0 || m->len > VIO_FRAME_MAX_LEN) {
+		m->why = len == 0 ? VIO_DROP_SHORT : VIO_DROP_TOO_BIG;
+		m->bad = true;
+		m->len = 0;
+	}
+	if (--m->want > 0)
+		return NULL;
+	head = m->head;
+	head->frame_len = m->len;
+	if (!m->bad)
+		return judge(q, head);
+	drop(q, head, m->why);
+	return NULL;
+}
+
+/* @buf begins a frame over several buffers, of which it has @len bytes. False: the device says
+ * something impossible, and the queue broke. */
+static bool begin_join(struct vio_driver_queue *q, struct vio_buf *buf, uint32_t len)
+{
+	if (buf->meta.num_buffers > q->num) {
+		drop(q, buf, VIO_DROP_BAD_HEADER);
+		vio_drvq_break(q->vq, VIO_VQ_BAD_FRAME);
+		return false;
+	}
+	q->merge = (struct vio_rx_merge){
+		.head = buf, .tail = buf, .want = buf->meta.num_buffers - 1u, .len = len
+	};
+	return true;
+}
+
+/* A buffer that is not simply a frame: it has @len bytes, header included. Returns a frame or NULL.
+ */
+static vio_noinline struct vio_buf *receive_odd(struct vio_driver_queue *q, struct vio_buf *buf,
+						uint32_t len)
+{
+	if (q->merge.want > 0)
+		return join(q, buf, len);
+	buf->clean = 0;
+	if (len < q->hdr_size) {
+		drop(q, buf, VIO_DROP_SHORT);
+		return NULL;
+	}
+	len -= q->hdr_size;
+	read_header(q, buf);
+	buf->frame_len = len;
+	if (!q->mergeable) {
+		buf->meta.num_buffers = 1;
+		spread(q, buf, len);
+		return judge(q, buf);
+	}
+	buf->len = len;
+	buf->pieces = 1;
+	if (buf->meta.num_buffers == 0) {
+		drop(q, buf, VIO_DROP_BAD_HEADER);
+		return NULL;
+	}
+	if (buf->meta.num_buffers == 1)
+		return judge(q, buf);
+	begin_join(q, buf, len);
+	return NULL;
+}
+
+/* ---- Taking frames from the ring ------------------------------------------------------------- */
+
+/* Whether the header says nothing at all: the twelve bytes are zero but for one buffer. */
+static vio_always_inline bool header_empty(const uint8_t *h, uint32_t size)
+{
+	uint64_t low;
+	uint32_t high;
+
+	if (vio_unlikely(size != VIO_NET_HDR_SIZE))
+		return false;
+	memcpy(&low, h, sizeof(low));
+	memcpy(&high, h + sizeof(low), sizeof(high));
+	return low == 0 && high == vio_le32(UINT32_C(1) << 16);
+}
+
+static void unmap_posted(struct vio_driver_queue *q, struct vio_buf *buf)
+{
+	uint32_t start = post_start(q);
+
+	for (; buf; buf = buf->next) {
+		vio_driver_unmap(q, buf, start, buf->size - start, VIO_DMA_WRITE);
+		start = VIO_BUF_HEADROOM;
+	}
+}
+
+/* Turns @n used buffers into frames. Returns how many frames. */
+static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_done *done,
+			      unsigned n, struct vio_buf **frames)
+{
+	const uint32_t hdr_size = q->hdr_size, start = post_start(q);
+	struct vio_buf **out = frames;
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		const struct vio_buf *buf = done[i].token;
+
+		vio_prefetch_read(buf->mem + start);
+		vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM);
+	}
+	for (i = 0; i < n; i++) {
+		struct vio_buf *buf = done[i].token;
+		uint32_t len = done[i].len - hdr_size;
+
+		if (vio_unlikely(q->map_host != NULL))
+			unmap_posted(q, buf);
+		if (vio_likely(q->merge.want == 0 && buf->next == NULL &&
+			       done[i].len >= hdr_size + VIO_ETH_MIN_LEN &&
+			       len <= VIO_FRAME_MAX_LEN &&
+			       header_empty(buf->mem + start, hdr_size))) {
+			/* off, next and an empty meta are as the refill left them. */
+			buf->len = len;
+			buf->frame_len = len;
+			buf->pieces = 1;
+			buf->clean = 0;
+			vio_driver_count_frame(&q->stats, buf->mem + VIO_BUF_HEADROOM, len);
+			*out++ = buf;
+			continue;
+		}
+		buf = receive_odd(q, buf, done[i].len);
+		if (buf)
+			*out++ = buf;
+	}
+	return (unsigned)(out - frames);
+}
+
+/* Frames that were received before the device was recovered. */
+static vio_noinline unsigned take_kept(struct vio_driver_queue *q, struct vio_buf **frames,
+				       unsigned n)
+{
+	n = vio_min(n, q->kept_count);
+	memcpy(frames, &q->kept[q->kept_first], n * sizeof(*frames));
+	q->kept_first += n;
+	q->kept_count -= n;
+	return n;
+}
+
+/*
+ * Takes up to @n frames. @work counts the buffers that were looked at, so that a device that sends
+ * nothing but rubbish does not keep a poll going. Returns the number of frames, or -EPROTO.
+ */
+int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n,
+			  unsigned *work)
+{
+	unsigned got = 0, want;
+	int ret = 0;
+
+	if (vio_unlikely(q->kept_count > 0)) {
+		got = take_kept(q, frames, n);
+		*work += got;
+	}
+	while (got < n) {
+		want = vio_min(n - got, VIO_DRIVER_BURST);
+		ret = vio_drvq_reap_burst(q->vq, q->done, want);
+		if (ret <= 0)
+			break;
+		*work += (unsigned)ret;
+		got += receive_burst(q, q->done, (unsigned)ret, frames + got);
+		if ((unsigned)ret < want)
+			break;
+	}
+	if (vio_unlikely(ret < 0)) {
+		vio_driver_queue_broken(q, ret);
+		if (got == 0)
+			return ret;
+	}
+	return (int)got;
+}
+
+/* ---- Refilling ------------------------------------------------------------------------------- */
+
+/* What a received frame in one buffer finds already done. */
+static vio_always_inline void make_empty(struct vio_buf *buf)
+{
+	buf->next = NULL;
+	buf->off = VIO_BUF_HEADROOM;
+	memset(&buf->meta, 0, sizeof(buf->meta));
+	buf->meta.num_buffers = 1;
+	buf->hash = 0;
+	buf->hash_report = 0;
+}
+
+/* Where a burst of buffers to post is being put together, in the queue's working memory. */
+struct refill {
+	unsigned taken; /* of q->bufs */
+	unsigned nadds;
+	unsigned nsegs;
+};
+
+/* Puts q->bufs[@r->taken] at the end of the buffer being posted. False: it can't be mapped. */
+static vio_always_inline bool add_piece(struct vio_driver_queue *q, struct refill *r,
+					uint32_t start)
+{
+	struct vio_buf *buf = q->bufs[r->taken];
+	struct vio_seg *seg = &q->segs[r->nsegs];
+
+	if (vio_unlikely(q->map_host != NULL) &&
+	    vio_driver_map(q, buf, start, buf->size - start, VIO_DMA_WRITE) < 0)
+		return false;
+	seg->addr = buf->dma + start;
+	seg->len = buf->size - start;
+	r->nsegs++;
+	r->taken++;
+	return true;
+}
+
+static void begin_post(struct vio_driver_queue *q, struct refill *r, struct vio_buf *head)
+{
+	q->adds[r->nadds].segs = &q->segs[r->nsegs];
+	q->adds[r->nadds].out_num = 0;
+	q->adds[r->nadds].in_num = 1;
+	q->adds[r->nadds].token = head;
+}
+
+/*
+ * Without merging, a buffer that is too small for any frame: links as many as are needed. False:
+ * they are too few, too small altogether, or can't be mapped; those from r->taken on, linked or
+ * not, are the caller's to free.
+ */
+static vio_noinline bool link_post(struct vio_driver_queue *q, struct refill *r, unsigned got)
+{
+	struct refill begin = *r;
+	struct vio_buf *head = q->bufs[r->taken], *tail = NULL;
+	uint32_t room = 0, start = post_start(q);
+
+	begin_post(q, r, head);
+	while (room < q->post_min) {
+		if (r->taken == got || q->bufs[r->taken]->size < SMALLEST ||
+		    !add_piece(q, r, start))
+			goto undo;
+		if (tail)
+			tail->next = q->bufs[r->taken - 1];
+		tail = q->bufs[r->taken - 1];
+		make_empty(tail);
+		room += q->segs[r->nsegs - 1].len;
+		start = VIO_BUF_HEADROOM;
+	}
+	q->adds[r->nadds++].in_num = (uint16_t)(r->nsegs - begin.nsegs);
+	return true;
+undo:
+	if (q->map_host && tail)
+		unmap_posted(q, head);
+	for (*r = begin; begin.taken < got; begin.taken++)
+		q->bufs[begin.taken]->next = NULL;
+	return false;
+}
+
+/* One line for whoever supplies buffers that no frame fits into; once, for it may come often. */
+static vio_cold void too_small(struct vio_driver_queue *q, const struct vio_buf *buf)
+{
+	if (q->told_small || buf->size >= post_start(q) + q->post_min)
+		return;
+	q->told_small = true;
+	vio_log(q->drv->host, VIO_LOG_WARN,
+		"%s: receive queue %u: buffer of %u bytes, expected at least %u, or %u of them "
+		"in one burst",
+		q->drv->name, q->index / 2u, buf->size,
+		q->mergeable ? SMALLEST : post_start(q) + q->post_min,
+		(q->post_min + buf->size - 1) / vio_max(buf->size, 1u));
+}
+
+/* Makes ready to post what it can of q->bufs[0 .. @got). */
+static struct refill build_posts(struct vio_driver_queue *q, unsigned got)
+{
+	const uint32_t start = post_start(q), size_min = start + q->post_min;
+	struct refill r = { 0, 0, 0 };
+
+	while (r.taken < got) {
+		struct vio_buf *buf = q->bufs[r.taken];
+
+		if (vio_likely(buf->size >= size_min)) {
+			begin_post(q, &r, buf);
+			make_empty(buf);
+			if (!add_piece(q, &r, start))
+				break;
+			r.nadds++;
+		} else if (q->mergeable || !link_post(q, &r, got)) {
+			too_small(q, buf);
+			break;
+		}
+	}
+	return r;
+}
+
+/* Takes back what was made ready and did not fit, from post @from on, and what never was. */
+static void give_back(struct vio_driver_queue *q, const struct refill *r, unsigned from,
+		      unsigned got)
+{
+	struct vio_buf *buf;
+	unsigned i;
+
+	for (i = from; i < r->nadds; i++) {
+		buf = q->adds[i].token;
+		if (q->map_host)
+			unmap_posted(q, buf);
+		q->conf.rx.free(q->conf.rx.ctx, &buf, 1);
+	}
+	if (r->taken < got)
+		q->conf.rx.free(q->conf.rx.ctx, &q->bufs[r->taken], got - r->taken);
+}
+
+/*
+ * Memory was short. While more than half of the ring is filled, that passes by itself: frames will
+ * come, and with them the next refill. With less, see vio_driver_poll_due().
+ */
+static vio_noinline void run_short(struct vio_driver_queue *q)
+{
+	const struct vio_host *host = q->drv->host;
+
+	vio_driver_count_add(&q->stats.no_memory, 1);
+	if (q->starved || vio_drvq_free(q->vq) <= q->num / 2)
+		return;
+	q->starved = true;
+	q->retry_delay = VIO_RETRY_MIN_NS;
+	q->retry_at = host->now_ns(host->ctx) + q->retry_delay;
+}
+
+/* A poll has just refilled in vain: the next time is later and later. */
+void vio_driver_rx_put_off(struct vio_driver_queue *q)
+{
+	const struct vio_host *host = q->drv->host;
+	uint64_t now = host->now_ns(host->ctx);
+
+	if (now < q->retry_at)
+		return;
+	q->retry_delay = vio_min(2 * q->retry_delay, VIO_RETRY_MAX_NS);
+	q->retry_at = now + q->retry_delay;
+}
+
+/* One burst. Returns whether it was posted whole; *@full says that the ring takes no more. */
+static bool refill_burst(struct vio_driver_queue *q, unsigned want, bool *full)
+{
+	unsigned got = q->conf.rx.alloc(q->conf.rx.ctx, q->bufs, want);
+	struct refill r;
+	int added;
+
+	got = vio_min(got, want);
+	r = build_posts(q, got);
+	added = vio_drvq_add_burst(q->vq, q->adds, r.nadds);
+	if (vio_unlikely((unsigned)added != r.nadds || r.taken != got))
+		give_back(q, &r, added < 0 ? 0 : (unsigned)added, got);
+	*full = added < (int)r.nadds;
+	return r.taken == got && got == want;
+}
+
+/* Returns false when buffers were short. */
+bool vio_driver_rx_refill(struct vio_driver_queue *q)
+{
+	bool full = false, whole = true;
+	uint32_t room;
+
+	while (!full && whole && (room = vio_drvq_free(q->vq)) > 0)
+		whole = refill_burst(q, vio_min(room, VIO_DRIVER_BURST), &full);
+	vio_driver_publish(q);
+	if (vio_unlikely(!whole && !full)) {
+		run_short(q);
+		return false;
+	}
+	q->starved = false;
+	return true;
+}
+
+/* Whether so much is free that refilling is worth while. */
+bool vio_driver_rx_wants_refill(const struct vio_driver_queue *q)
+{
+	return vio_drvq_free(q->vq) >= vio_min(VIO_REFILL_BURST, (q->num + 1) / 2);
+}
+
+int vio_driver_rx_burst(struct vio_driver *drv, unsigned id, struct vio_buf **frames, unsigned n)
+{
+	struct vio_driver_queue *q = vio_driver_rxq(drv, id);
+	int ret = vio_driver_refusal(q, id < drv->nb_rx);
+	unsigned work = 0;
+
+	if (vio_unlikely(ret != 0))
+		return ret;
+	if (vio_unlikely(q->intr_ring && !vio_load(&q->armed)))
+		vio_driver_disarm(q);
+	ret = vio_driver_rx_receive(q, frames, n, &work);
+	if (vio_likely(ret >= 0) && vio_driver_rx_wants_refill(q))
+		vio_driver_rx_refill(q);
+	return ret;
+}
+
+/* ---- Leaving --------------------------------------------------------------------------------- */
+
+/* Keeps @n frames for later, or drops them. */
+static void keep_or_drop(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n, bool keep)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		if (keep && q->kept_count < q->num)
+			q->kept[q->kept_count++] = frames[i];
+		else
+			drop(q, frames[i], VIO_DROP_LINK_DOWN);
+	}
+}
+
+/* The device can't touch the ring any more: takes out frames that arrived, then everything else. */
+void vio_driver_rx_detach(struct vio_driver_queue *q, bool keep)
+{
+	struct vio_buf *frames[VIO_REFILL_BURST], *buf;
+	int n;
+
+	if (!keep)
+		while (q->kept_count > 0)
+			keep_or_drop(q, frames, take_kept(q, frames, VIO_REFILL_BURST), false);
+	if (q->kept_first > 0)
+		memmove(q->kept, q->kept + q->kept_first, q->kept_count * sizeof(*q->kept));
+	q->kept_first = 0;
+	if (!q->vq)
+		return;
+	while ((n = vio_drvq_reap_burst(q->vq, q->done, VIO_REFILL_BURST)) > 0)
+		keep_or_drop(q, frames, receive_burst(q, q->done, (unsigned)n, frames), keep);
+	if (q->merge.want > 0) {
+		q->merge.want = 0;
+		drop(q, q->merge.head, VIO_DROP_SHORT);
+	}
+	while ((buf = vio_drvq_detach(q->vq)) != NULL) {
+		if (q->map_host)
+			unmap_posted(q, buf);
+		q->conf.rx.free(q->conf.rx.ctx, &buf, 1);
+	}
+}

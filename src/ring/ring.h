@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inside of the rings: what every ring format shares. The theory is at the head of ring.c.
+ *
+ * A format brings one table of functions for each side. A working queue points to its format's
+ * table; breaking it swaps in the table that the format names in .broken, whose functions touch no
+ * shared memory. So a broken queue costs the fast paths nothing, not even a test.
+ */
+#ifndef VIO_RING_RING_H
+#define VIO_RING_RING_H
+
+#include <vioduct/ring.h>
+#include <vioduct/virtio.h>
+
+#include "base/bits.h"
+
+struct vio_drvq_ops {
+	const struct vio_drvq_ops *broken; /* what takes over when the queue breaks; NULL there */
+	int (*add_burst)(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsigned n);
+	bool (*publish)(struct vio_drvq *q);
+	int (*reap_burst)(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
+	bool (*has_used)(const struct vio_drvq *q);
+	bool (*notify_enable)(struct vio_drvq *q, uint16_t after);
+	void (*notify_disable)(struct vio_drvq *q);
+	/* These work on a broken queue too: private memory only. */
+	void *(*detach)(struct vio_drvq *q);
+	uint16_t (*avail_pos)(const struct vio_drvq *q);
+};
+
+/* The head of every driver queue. */
+struct vio_drvq {
+	const struct vio_drvq_ops *ops;
+	uint32_t num;	    /* constant */
+	uint32_t free;	    /* descriptors not in use */
+	uint32_t in_flight; /* buffers added and not reaped */
+	uint32_t error;	    /* enum vio_vq_error; other threads may read it */
+};
+
+struct vio_devq_ops {
+	const struct vio_devq_ops *broken; /* what takes over when the queue breaks; NULL there */
+	int (*pop_burst)(struct vio_devq *q, const struct vio_mem *mem, struct vio_chain *chains,
+			 unsigned n, struct vio_iov *iov, unsigned niov);
+	int (*push_burst)(struct vio_devq *q, const struct vio_chain *chains, unsigned n);
+	bool (*publish)(struct vio_devq *q);
+	uint32_t (*avail_count)(const struct vio_devq *q);
+	bool (*kick_enable)(struct vio_devq *q, uint32_t beyond);
+	void (*kick_disable)(struct vio_devq *q);
+	/* These work on a broken queue too: private memory only. */
+	void (*unpop)(struct vio_devq *q, const struct vio_chain *chains, unsigned n);
+	void (*move)(struct vio_devq *q, const struct vio_vq_areas *areas);
+	uint32_t (*base)(const struct vio_devq *q);
+};
+
+/* The head of every device queue. */
+struct vio_devq {
+	const struct vio_devq_ops *ops;
+	uint32_t num;	    /* constant */
+	uint32_t in_flight; /* buffers popped and not pushed */
+	uint32_t error;	    /* enum vio_vq_error; other threads may read it */
+};
+
+/* For the broken tables of all formats. */
+int vio_drvq_broken_add(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsigned n);
+int vio_drvq_broken_reap(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
+bool vio_drvq_broken_publish(struct vio_drvq *q);
+bool vio_drvq_broken_has_used(const struct vio_drvq *q);
+bool vio_drvq_broken_notify_enable(struct vio_drvq *q, uint16_t after);
+void vio_drvq_broken_notify_disable(struct vio_drvq *q);
+
+int vio_devq_broken_pop(struct vio_devq *q, const struct vio_mem *mem, struct vio_chain *chains,
+			unsigned n, struct vio_iov *iov, unsigned niov);
+int vio_devq_broken_push(struct vio_devq *q, const struct vio_chain *chains, unsigned n);
+bool vio_devq_broken_publish(struct vio_devq *q);
+uint32_t vio_devq_broken_avail_count(const struct vio_devq *q);
+bool vio_devq_broken_kick_enable(struct vio_devq *q, uint32_t beyond);
+void vio_devq_broken_kick_disable(struct vio_devq *q);
+
+/* Whether all three areas are there and aligned as @sizes asks. */
+bool vio_vq_areas_ok(const struct vio_vq_areas *areas, const struct vio_vq_sizes *sizes);
+
+/* The split format. */
+size_t vio_split_drvq_bytes(uint32_t num);
+int vio_split_drvq_init(void *storage, const struct vio_drvq_setup *setup, struct vio_drvq **q);
+size_t vio_split_devq_bytes(uint32_t num);
+int vio_split_devq_init(void *storage, const struct vio_devq_setup *setup, struct vio_devq **q);
+
+#endif

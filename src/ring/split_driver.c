@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The driver side of a split ring (virtio 1.4, 2.7).
+ *
+ * Each descriptor has a slot in private memory: a copy of what the descriptor in shared memory
+ * holds, and, in the slot of a head, what is needed when the buffer comes back. A slot without a
+ * token is not the head of anything in flight.
+ *
+ * Free descriptors stand in a ring of their own, taken at its head and returned at its tail. For
+ * buffers of one descriptor and a device that works in order, entry i of the available ring then
+ * names the same descriptor on every lap, and the copies in the slots show that neither the entry
+ * nor (where the caller's buffers come round too) the descriptor has to be written again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ring/split.h"
+
+/* A slot's head part holds for a buffer of one descriptor whenever its meta has neither NEXT nor
+ * INDIRECT; so an unchanged meta means an unchanged head part, and only the token is set. */
+struct split_slot {
+	struct split_desc desc; /* what the descriptor in shared memory holds */
+	void *token;		/* of the buffer in flight that begins here; NULL: none does */
+	uint32_t in_len;	/* head: bytes posted for the device to write */
+	uint16_t count;		/* head: descriptors in the ring */
+	uint16_t table;		/* head: indirect table + 1; 0: none */
+};
+VIO_STATIC_ASSERT(sizeof(struct split_slot) == 32, "two slots fill a cache line");
+
+struct split_drvq {
+	struct vio_drvq q;
+
+	/* Constant from set-up on. */
+	uint32_t mask; /* num - 1 */
+	bool event_idx;
+	struct split_desc *desc;       /* shared, ours to write */
+	struct vio_virtq_avail *avail; /* shared, ours to write */
+	uint16_t *used_event;	       /* shared, ours to write */
+	const struct vio_virtq_used *used; /* shared, the device writes it */
+	const uint16_t *avail_event;	   /* shared, the device writes it */
+	struct split_slot *slots;	   /* one per descriptor */
+	uint16_t *free_ids;		   /* free descriptors are [free_head, free_tail) & mask */
+	uint16_t *avail_ids;		   /* what the available ring holds */
+	uint16_t *free_tables;		   /* stack of free indirect tables */
+	struct split_desc *indirect;	   /* shared, ours to write */
+	uint64_t indirect_addr;
+	uint16_t indirect_max;
+
+	/* Ours alone; free-running. */
+	uint16_t avail_idx vio_cacheline; /* next available entry */
+	uint16_t avail_published;	  /* what avail->idx holds */
+	uint16_t used_idx;		  /* next used entry to reap */
+	uint16_t used_seen;		  /* last checked value of used->idx */
+	uint16_t free_head;
+	uint16_t free_tail;
+	uint16_t used_event_now; /* what *used_event holds */
+	bool notify_on;
+	uint16_t nr_free_tables;
+	uint32_t detach_pos; /* where split_detach() looks next */
+};
+
+static vio_always_inline struct split_drvq *split(struct vio_drvq *q)
+{
+	return vio_container_of(q, struct split_drvq, q);
+}
+
+static vio_always_inline const struct split_drvq *split_const(const struct vio_drvq *q)
+{
+	return (const struct split_drvq *)((const char *)q - offsetof(struct split_drvq, q));
+}
+
+/* ---- Adding ------------------------------------------------------------------------------ */
+
+/* Makes descriptor @id hold @addr and @meta. Returns whether the meta changed. */
+static vio_always_inline bool write_desc(struct split_desc *desc, struct split_slot *slot,
+					 uint64_t addr, uint64_t meta)
+{
+	if (slot->desc.addr != addr) {
+		slot->desc.addr = addr;
+		vio_store(&desc->addr, vio_le64(addr));
+	}
+	if (vio_likely(slot->desc.meta == meta))
+		return false;
+	slot->desc.meta = meta;
+	vio_store(&desc->meta, vio_le64(meta));
+	return true;
+}
+
+/* What a slot says of a buffer that is this one descriptor. */
+static vio_always_inline void slot_set_single(struct split_slot *slot, uint64_t meta)
+{
+	slot->in_len = meta & SPLIT_META_WRITE ? split_meta_len(meta) : 0;
+	slot->count = 1;
+	slot->table = 0;
+}
+
+/* Length, flags and next of piece @i of @buf, whose successor is @next. */
+static uint64_t seg_meta(const struct vio_drvq_buf *buf, unsigned i, uint16_t next)
+{
+	uint64_t meta = buf->segs[i].len;
+
+	if (i >= buf->out_num)
+		meta |= SPLIT_META_WRITE;
+	if (i + 1 < (unsigned)buf->out_num + buf->in_num)
+		meta |= SPLIT_META_NEXT | (uint64_t)next << 48;
+	return meta;
+}
+
+/* Links the pieces of @buf through descriptors of the ring, from free_ids[@head] on. */
+static void add_linked(struct split_drvq *q, const struct vio_drvq_buf *buf, uint32_t head)
+{
+	unsigned i, n = (unsigned)buf->out_num + buf->in_num;
+	uint16_t id, next = q->free_ids[head & q->mask];
+
+	for (i = 0; i < n; i++) {
+		id = next;
+		next = q->free_ids[(head + i + 1) & q->mask];
+		uint64_t meta = seg_meta(buf, i, next);
+
+		if (write_desc(&q->desc[id], &q->slots[id], buf->segs[i].addr, meta))
+			slot_set_single(&q->slots[id], meta);
+	}
+}
+
+/* Puts the pieces of @buf into a free indirect table and makes descriptor @id point to it. The
+ * slot's table says which. */
+static void add_indirect(struct split_drvq *q, const struct vio_drvq_buf *buf, uint16_t id)
+{
+	unsigned i, n = (unsigned)buf->out_num + buf->in_num;
+	uint16_t table = q->free_tables[--q->nr_free_tables];
+	size_t first = (size_t)table * q->indirect_max;
+	struct split_desc *desc = q->indirect + first;
+
+	for (i = 0; i < n; i++) {
+		vio_store(&desc[i].addr, vio_le64(buf->segs[i].addr));
+		vio_store(&desc[i].meta, vio_le64(seg_meta(buf, i, (uint16_t)(i + 1))));
+	}
+	write_desc(&q->desc[id], &q->slots[id], q->indirect_addr + first * sizeof(*desc),
+		   n * sizeof(*desc) | SPLIT_META_INDIRECT);
+	q->slots[id].table = (uint16_t)(table + 1);
+}
+
+/*
+ * Adds a buffer of many pieces. Returns the descriptors of the ring that it took, from
+ * free_ids[@head] on; 0 when @free are too few; -EINVAL for a buffer that no ring of this size
+ * takes.
+ */
+static int add_many(struct split_drvq *q, const struct vio_drvq_buf *buf, uint32_t head,
+		    uint32_t free)
+{
+	unsigned i, n = (unsigned)buf->out_num + buf->in_num;
+	struct split_slot *slot = &q->slots[q->free_ids[head & q->mask]];
+	uint64_t in_len = 0, total = 0;
+	uint32_t taken = 1;
+
+	/* virtio 1.4, 2.7.5.3.1: no chain is longer than the queue, in a table or not. */
+	if (n == 0 || n > q->q.num)
+		return -EINVAL;
+	for (i = 0; i < n; i++) {
+		total += buf->segs[i].len;
+		if (i >= buf->out_num)
+			in_len += buf->segs[i].len;
+	}
+	if (total > UINT32_MAX)
+		return -EINVAL;
+	if (n <= q->indirect_max && q->nr_free_tables > 0) {
+		add_indirect(q, buf, (uint16_t)(slot - q->slots));
+	} else if (n <= free) {
+		add_linked(q, buf, head);
+		slot->table = 0;
+		taken = n;
+	} else {
+		return 0;
+	}
+	slot->in_len = (uint32_t)in_len;
+	slot->count = (uint16_t)taken;
+	slot->token = buf->token;
+	return (int)taken;
+}
+
+/* Adds a header and its data, or whatever else is two pieces, as add_many() would link them. */
+static vio_always_inline int add_two(struct split_drvq *q, const struct vio_drvq_buf *buf,
+				     uint32_t head)
+{
+	const struct vio_seg *seg = buf->segs;
+	uint16_t id0 = q->free_ids[head & q->mask], id1 = q->free_ids[(head + 1) & q->mask];
+	struct split_slot *slot0 = &q->slots[id0], *slot1 = &q->slots[id1];
+	uint64_t len0 = seg[0].len, len1 = seg[1].len;
+	uint64_t meta0 = len0 | SPLIT_META_NEXT | (uint64_t)id1 << 48, meta1 = len1;
+
+	if (buf->in_num == 2)
+		meta0 |= SPLIT_META_WRITE;
+	if (buf->in_num != 0)
+		meta1 |= SPLIT_META_WRITE;
+	if (vio_unlikely(len0 + len1 > UINT32_MAX))
+		return -EINVAL;
+	write_desc(&q->desc[id0], slot0, seg[0].addr, meta0);
+	if (vio_unlikely(write_desc(&q->desc[id1], slot1, seg[1].addr, meta1)))
+		slot_set_single(slot1, meta1);
+	slot0->token = buf->token;
+	slot0->in_len = (uint32_t)((buf->in_num == 2 ? len0 : 0) + (buf->in_num != 0 ? len1 : 0));
+	slot0->count = 2;
+	slot0->table = 0;
+	return 2;
+}
+
+/* Adds a buffer of any other number of pieces than one; as add_many(). Out of line, so that the loop
+ * that calls it has the registers for itself. */
+static vio_noinline int add_chain(struct split_drvq *q, const struct vio_drvq_buf *buf,
+				  uint32_t head, uint32_t free)
+{
+	if (vio_likely(buf->out_num + buf->in_num == 2 && free >= 2 && q->nr_free_tables == 0))
+		return add_two(q, buf, head);
+	return add_many(q, buf, head, free);
+}
+
+/* Adds a buffer of the one piece that is @buf's, at descriptor @id. */
+static vio_always_inline void add_one(struct split_desc *desc, struct split_slot *slot,
+				      const struct vio_drvq_buf *buf)
+{
+	uint64_t meta = buf->segs->len | (uint64_t)buf->in_num << 33; /* WRITE when it is one */
+
+	if (vio_unlikely(write_desc(desc, slot, buf->segs->addr, meta)))
+		slot_set_single(slot, meta);
+	slot->token = buf->token;
+}
+
+static int split_add_burst(struct vio_drvq *base, const struct vio_drvq_buf *bufs, unsigned n)
+{
+	struct split_drvq *q = split(base);
+	struct split_desc *const desc = q->desc;
+	struct split_slot *const slots = q->slots;
+	const uint16_t *const free_ids = q->free_ids;
+	uint16_t *const avail_ids = q->avail_ids;
+	const uint32_t mask = q->mask, free = q->q.free;
+	uint32_t avail_idx = q->avail_idx, head = q->free_head, first = head;
+	const struct vio_drvq_buf *buf = bufs;
+	/* How far the burst may go while every buffer takes one descriptor. */
+	const struct vio_drvq_buf *end = bufs + vio_min(n, free);
+	int taken = 0;
+
+	for (; buf < end; buf++) {
+		uint32_t pos = avail_idx & mask;
+		uint32_t id = free_ids[head & mask];
+
+		if (vio_likely(buf->out_num + buf->in_num == 1)) {
+			add_one(&desc[id], &slots[id], buf);
+			head++;
+		} else {
+			taken = add_chain(q, buf, head, free - (head - first));
+			if (taken <= 0)
+				break;
+			head += (uint32_t)taken;
+			end = vio_min(bufs + n, buf + 1 + (free - (head - first)));
+		}
+		if (vio_unlikely(avail_ids[pos] != id)) {
+			avail_ids[pos] = (uint16_t)id;
+			vio_store(&q->avail->ring[pos], vio_le16(id));
+		}
+		avail_idx++;
+	}
+	n = (unsigned)(buf - bufs);
+	q->q.free = free - (head - first);
+	q->q.in_flight += n;
+	q->free_head = (uint16_t)head;
+	q->avail_idx = (uint16_t)avail_idx;
+	return n == 0 && taken < 0 ? taken : (int)n;
+}
+
+static bool split_publish(struct vio_drvq *base)
+{
+	struct split_drvq *q = split(base);
+	uint16_t new = q->avail_idx, old = q->avail_published;
+
+	if (new == old)
+		return false;
+	/* virtio 1.4, 2.7.13.3. Pairs with the acquire in split_device.c, avail_refresh(). */
+	vio_store_release(&q->avail->idx, vio_le16(new));
+	q->avail_published = new;
+	/* virtio 1.4, 2.7.13.4.1. Pairs with the one in split_device.c, split_kick_enable(). */
+	vio_mb();
+	if (q->event_idx)
+		return split_need_event(vio_le16(vio_load(q->avail_event)), new, old);
+	return !(vio_le16(vio_load(&q->used->flags)) & VIO_VIRTQ_USED_F_NO_NOTIFY);
+}
+
+/* ---- Reaping ----------------------------------------------------------------------------- */
+
+/* Reads the used index. Returns how many entries there are to reap, -EPROTO when it lies. */
+static int used_refresh(struct split_drvq *q)
+{
+	/* Pairs with the release in split_device.c, split_publish(). */
+	uint16_t seen = vio_le16(vio_load_acquire(&q->used->idx));
+	uint16_t ready = (uint16_t)(seen - q->used_idx);
+
+	/* Every buffer that was published and not reaped can be used once. */
+	if (vio_unlikely(ready > (uint16_t)(q->avail_published - q->used_idx))) {
+		vio_drvq_break(&q->q, VIO_VQ_USED_JUMP);
+		return -EPROTO;
+	}
+	q->used_seen = seen;
+	return ready;
+}
+
+/* Frees what the chain that begins at @slot took besides @slot itself. @tail is where that one went
+ * in free_ids; returns where the last one did. */
+static vio_always_inline uint32_t free_chain(struct split_drvq *q, const struct split_slot *slot,
+					     uint32_t tail)
+{
+	unsigned left;
+
+	if (slot->table)
+		q->free_tables[q->nr_free_tables++] = (uint16_t)(slot->table - 1);
+	for (left = slot->count - 1u; left > 0; left--) {
+		uint16_t id = split_meta_next(slot->desc.meta);
+
+		q->free_ids[++tail & q->mask] = id;
+		slot = &q->slots[id];
+	}
+	return tail;
+}
+
+/* Why a used element cannot be right. */
+static vio_cold enum vio_vq_error used_error(const struct split_drvq *q, uint32_t id)
+{
+	if (id >= q->q.num)
+		return VIO_VQ_BAD_ID;
+	if (!q->slots[id].token)
+		return VIO_VQ_NOT_IN_FLIGHT;
+	return VIO_VQ_BAD_USED_LEN;
+}
+
+static int split_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
+{
+	struct split_drvq *q = split(base);
+	const struct vio_virtq_used_elem *const ring = q->used->ring;
+	struct split_slot *const slots = q->slots;
+	uint16_t *const free_ids = q->free_ids;
+	const uint32_t mask = q->mask;
+	uint32_t used_idx = q->used_idx, tail = q->free_tail, first = tail;
+	int ready = (uint16_t)(q->used_seen - used_idx);
+	unsigned i;
+
+	if ((unsigned)ready < n) {
+		ready = used_refresh(q);
+		if (vio_unlikely(ready < 0))
+			return ready;
+		n = vio_min(n, (unsigned)ready);
+	}
+	for (i = 0; i < n; i++) {
+		uint32_t id = vio_le32(vio_load(&ring[used_idx & mask].id));
+		uint32_t len = vio_le32(vio_load(&ring[used_idx & mask].len));
+		struct split_slot *slot = &slots[id & mask];
+		void *token = slot->token;
+
+		if (vio_unlikely(id > mask || !token || len > slot->in_len)) {
+			/* Those before it are good: the next call meets the bad one first. */
+			if (i > 0)
+				break;
+			vio_drvq_break(&q->q, used_error(q, id));
+			return -EPROTO;
+		}
+		done[i].token = token;
+		done[i].len = len;
+		slot->token = NULL;
+		free_ids[tail & mask] = (uint16_t)id;
+		if (vio_unlikely(slot->desc.meta & (SPLIT_META_NEXT | SPLIT_META_INDIRECT)))
+			tail = free_chain(q, slot, tail);
+		tail++;
+		used_idx++;
+	}
+	q->q.free += tail - first;
+	q->q.in_flight -= i;
+	q->free_tail = (uint16_t)tail;
+	q->used_idx = (uint16_t)used_idx;
+	return (int)i;
+}
+
+static bool split_has_used(const struct vio_drvq *base)
+{
+	const struct split_drvq *q = split_const(base);
+
+	return q->used_seen != q->used_idx || vio_le16(vio_load(&q->used->idx)) != q->used_idx;
+}
+
+/* ---- Interrupts -------------------------------------------------------------------------- */
+
+static bool split_notify_enable(struct vio_drvq *base, uint16_t after)
+{
+	struct split_drvq *q = split(base);
+
+	if (q->event_idx) {
+		/* More than what is in flight would never be used. */
+		uint32_t most = q->q.in_flight ? q->q.in_flight - 1 : 0;
+		uint16_t event;
+
+		after = (uint16_t)vio_min((uint32_t)after, most);
+		event = (uint16_t)(q->used_idx + after);
+		if (q->used_event_now != event) {
+			q->used_event_now = event;
+			vio_store(q->used_event, vio_le16(event));
+		}
+	} else {
+		after = 0;
+		if (!q->notify_on)
+			vio_store(&q->avail->flags, vio_le16(0));
+	}
+	q->notify_on = true;
+	/* virtio 1.4, 2.7.13.4.1. Pairs with the one in split_device.c, split_publish(). */
+	vio_mb();
+	return (uint16_t)(vio_le16(vio_load(&q->used->idx)) - q->used_idx) > after;
+}
+
+static void split_notify_disable(struct vio_drvq *base)
+{
+	struct split_drvq *q = split(base);
+
+	if (!q->notify_on)
+		return;
+	q->notify_on = false;
+	if (!q->event_idx) {
+		vio_store(&q->avail->flags, vio_le16(VIO_VIRTQ_AVAIL_F_NO_INTERRUPT));
+	} else if ((uint16_t)(q->used_seen - q->used_event_now - 1) >= 0x8000) {
+		/* The event lies ahead: put it behind. */
+		q->used_event_now = (uint16_t)(q->used_idx - 1);
+		vio_store(q->used_event, vio_le16(q->used_event_now));
+	}
+}
+
+/* ---- Life cycle -------------------------------------------------------------------------- */
+
+static void *split_detach(struct vio_drvq *base)
+{
+	struct split_drvq *q = split(base);
+	struct split_slot *slot;
+	void *token;
+
+	if (q->q.in_flight == 0)
+		return NULL;
+	while (!q->slots[q->detach_pos & q->mask].token)
+		q->detach_pos++;
+	slot = &q->slots[q->detach_pos & q->mask];
+	token = slot->token;
+	slot->token = NULL;
+	q->free_ids[q->free_tail & q->mask] = (uint16_t)(slot - q->slots);
+	q->free_tail = (uint16_t)(free_chain(q, slot, q->free_tail) + 1);
+	q->q.free += slot->count;
+	q->q.in_flight--;
+	return token;
+}
+
+static uint16_t split_avail_pos(const struct vio_drvq *base)
+{
+	return split_const(base)->avail_published;
+}
+
+static const struct vio_drvq_ops split_drvq_broken_ops = {
+	.add_burst = vio_drvq_broken_add,
+	.publish = vio_drvq_broken_publish,
+	.reap_burst = vio_drvq_broken_reap,
+	.has_used = vio_drvq_broken_has_used,
+	.notify_enable = vio_drvq_broken_notify_enable,
+	.notify_disable = vio_drvq_broken_notify_disable,
+	.detach = split_detach,
+	.avail_pos = split_avail_pos,
+};
+
+static const struct vio_drvq_ops split_drvq_ops = {
+	.broken = &split_drvq_broken_ops,
+	.add_burst = split_add_burst,
+	.publish = split_publish,
+	.reap_burst = split_reap_burst,
+	.has_used = split_has_used,
+	.notify_enable = split_notify_enable,
+	.notify_disable = split_notify_disable,
+	.detach = split_detach,
+	.avail_pos = split_avail_pos,
+};
+
+/* Lays the private tables out behind the queue in @storage; with NULL only counts the bytes. */
+static size_t lay_out(struct split_drvq *q, uint32_t num)
+{
+	size_t slots = vio_align_up(sizeof(*q), VIO_CACHE_LINE);
+	size_t free_ids = slots + num * sizeof(struct split_slot);
+	size_t avail_ids = free_ids + num * sizeof(uint16_t);
+	size_t free_tables = avail_ids + num * sizeof(uint16_t);
+	char *storage = (char *)q;
+
+	if (q) {
+		q->slots = (struct split_slot *)(void *)(storage + slots);
+		q->free_ids = (uint16_t *)(void *)(storage + free_ids);
+		q->avail_ids = (uint16_t *)(void *)(storage + avail_ids);
+		q->free_tables = (uint16_t *)(void *)(storage + free_tables);
+	}
+	return vio_align_up(free_tables + num * sizeof(uint16_t), VIO_CACHE_LINE);
+}
+
+size_t vio_split_drvq_bytes(uint32_t num)
+{
+	return lay_out(NULL, num);
+}
+
+static int init_indirect(struct split_drvq *q, const struct vio_drvq_setup *setup)
+{
+	uint32_t i, tables = vio_min((uint32_t)setup->indirect_tables, setup->num);
+
+	if (!(setup->features & vio_feature(VIO_F_INDIRECT_DESC)) || tables == 0)
+		return 0;
+	if (!setup->indirect || (uintptr_t)setup->indirect % sizeof(struct split_desc) != 0 ||
+	    setup->indirect_max == 0)
+		return -EINVAL;
+	q->indirect = setup->indirect;
+	q->indirect_addr = setup->indirect_addr;
+	q->indirect_max = setup->indirect_max;
+	for (i = 0; i < tables; i++)
+		q->free_tables[i] = (uint16_t)(tables - 1 - i);
+	q->nr_free_tables = (uint16_t)tables;
+	return 0;
+}
+
+int vio_split_drvq_init(void *storage, const struct vio_drvq_setup *setup, struct vio_drvq **out)
+{
+	struct vio_vq_sizes sizes = vio_vq_area_sizes(setup->num, setup->features);
+	struct split_drvq *q = storage;
+	uint32_t i, num = setup->num;
+	int err;
+
+	if (!vio_vq_areas_ok(&setup->areas, &sizes))
+		return -EINVAL;
+	memset(q, 0, sizeof(*q));
+	lay_out(q, num);
+	err = init_indirect(q, setup);
+	if (err < 0)
+		return err;
+	q->q.ops = &split_drvq_ops;
+	q->q.num = num;
+	q->q.free = num;
+	q->mask = num - 1;
+	q->free_tail = (uint16_t)num;
+	q->event_idx = (setup->features & vio_feature(VIO_F_EVENT_IDX)) != 0;
+	q->desc = setup->areas.desc;
+	q->avail = setup->areas.driver;
+	q->used = setup->areas.device;
+	q->used_event = &q->avail->ring[num];
+	q->avail_event = (const uint16_t *)(const void *)&q->used->ring[num];
+	for (i = 0; i < num; i++) {
+		/* Different from all that we write: the first lap writes everything. */
+		q->slots[i] = (struct split_slot){ .desc = { UINT64_MAX, SPLIT_META_NONE } };
+		q->free_ids[i] = (uint16_t)i;
+		q->avail_ids[i] = UINT16_MAX;
+	}
+	/* Interrupts off: by flag, or by an event that lies behind. */
+	q->used_event_now = UINT16_MAX;
+	vio_store(&q->avail->flags,
+		  vio_le16(q->event_idx ? 0 : VIO_VIRTQ_AVAIL_F_NO_INTERRUPT));
+	if (q->event_idx)
+		vio_store(q->used_event, vio_le16(q->used_event_now));
+	*out = &q->q;
+	return 0;
+}

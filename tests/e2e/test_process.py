@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The program as a process: how soon it serves, what it holds, what it does when there is nothing
+to do, what it needs no privilege for, and what a thousand rude visitors leave behind."""
+
+import json
+import os
+import pwd
+import signal
+import socket
+import statistics
+import time
+
+import pytest
+
+from lib import paths, system, vhost, vioduct
+from lib.guest import DHCP, Guest, vhost_user
+from lib.process import poll, run
+from lib.vioduct import Device
+
+IDLE_SECONDS = 10 if paths.LONG else 3
+
+
+@pytest.fixture(autouse=True)
+def ours():
+    if paths.REFERENCE:
+        pytest.skip("about our program only")
+
+
+def test_connection_is_accepted_soon_after_exec(scratch):
+    """20 ms is what is aimed at; the figure is printed, and held to a bound that a busy machine
+    keeps too."""
+    times = []
+    for number in range(9):
+        path = os.path.join(scratch, "s%d" % number)
+        with open(os.devnull, "w") as null:
+            start = time.perf_counter()
+            pid = os.posix_spawn(paths.VIODUCT, [paths.VIODUCT, "device", "--socket-path", path,
+                                                 "--backend", "null"], os.environ,
+                                 file_actions=[(os.POSIX_SPAWN_DUP2, null.fileno(), 1),
+                                               (os.POSIX_SPAWN_DUP2, null.fileno(), 2)])
+        try:
+            while True:
+                assert time.perf_counter() - start < 10 * paths.PATIENCE, "no connection accepted"
+                try:
+                    with vhost.FrontEnd(path) as front_end:
+                        # Accepted is who is answered.
+                        front_end.ask(vhost.GET_FEATURES)
+                        times.append(time.perf_counter() - start)
+                        break
+                except (FileNotFoundError, ConnectionRefusedError):
+                    time.sleep(0.0002)
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+    print("accepted and answered after %.1f ms (median of %d; %.1f to %.1f)" % (
+        statistics.median(times) * 1e3, len(times), min(times) * 1e3, max(times) * 1e3))
+    assert min(times) < 0.2 * paths.PATIENCE
+
+
+@pytest.mark.parametrize("backend", ["null", "loop", "user"])
+def test_holds_little_memory_before_a_guest(scratch, backend):
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", backend]) as device:
+        device.wait_listening()
+        if system.sanitized(device.pid):
+            pytest.skip("built with a sanitizer")
+        proportional, private = system.memory(device.pid)
+    print("%s: %.2f MiB proportional, %.2f MiB private" % (backend, proportional / 2 ** 20,
+                                                           private / 2 ** 20))
+    assert private < 8 << 20 and proportional < 8 << 20
+
+
+@pytest.mark.parametrize("backend", ["null", "user", "source"])
+def test_no_system_call_when_idle(scratch, backend):
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", backend]) as device:
+        device.wait_listening()
+        assert system.system_calls(device.pid, IDLE_SECONDS) == []
+
+
+@pytest.mark.parametrize("backend", ["null", "user"])
+def test_no_system_call_with_an_idle_connection(scratch, backend):
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", backend]) as device:
+        device.wait_listening()
+        with vhost.FrontEnd(path) as front_end:
+            front_end.handshake()
+            assert system.system_calls(device.pid, IDLE_SECONDS) == []
+
+
+def test_no_system_call_for_an_idle_guest(image, scratch):
+    """A Linux guest whose interface is down has nothing to say. (Up, it repeats its solicitations
+    for a while, and the network answers.)"""
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", "user"]) as device:
+        device.wait_listening()
+        with Guest(image, vhost_user(path)) as guest:
+            guest.wait_ready()
+            guest.run(DHCP, timeout=40)
+            guest.run("ip link set eth0 down")
+            assert system.system_calls(device.pid, IDLE_SECONDS) == []
+
+
+def test_runs_as_an_ordinary_user(scratch):
+    """The user-mode network needs no privilege: as nobody, our own driver pings through it."""
+    path = os.path.join(scratch, "s")
+    prefix = []
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        prefix = [paths.tool("setpriv"), "--reuid", str(nobody.pw_uid), "--regid",
+                  str(nobody.pw_gid), "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
+                  "--no-new-privs"]
+        os.chown(scratch, nobody.pw_uid, nobody.pw_gid)
+        if run(prefix + [paths.VIODUCT, "features", "0"], check=False).returncode == 126:
+            pytest.skip("an ordinary user cannot reach %s" % paths.VIODUCT)
+    with Device(["--socket-path", path, "--backend", "user"], prefix=prefix) as device:
+        device.wait_listening()
+        with open("/proc/%d/status" % device.pid) as handle:
+            status = dict(line.split(":", 1) for line in handle)
+        assert status["Uid"].split()[1] != "0" and int(status["CapEff"], 16) == 0
+        done = run(prefix + [paths.VIODUCT, "ping", "--via", "vhost-user:" + path, "-c", 3,
+                             "10.0.2.2", "--json"])
+        assert json.loads(done.stdout)["received"] == 3
+        assert device.stop().drops() == {}
+
+
+def rude_visit(path, number):
+    """One connection: complete and closed in order, or cut in mid-message with descriptors on
+    their way, in one of several places."""
+    front_end = vhost.FrontEnd(path)
+    handle = vhost.memory_file()
+    event, other = os.eventfd(0), os.eventfd(0)
+    try:
+        features = front_end.handshake()
+        front_end.send(vhost.message(vhost.SET_FEATURES, (features & ~(1 << 26))
+                                     .to_bytes(8, "little")))
+        table = vhost.message(vhost.SET_MEM_TABLE, vhost.memory_table(1 << 20))
+        call = vhost.message(vhost.SET_VRING_CALL, (0).to_bytes(8, "little"))
+        kick = vhost.message(vhost.SET_VRING_KICK, (1).to_bytes(8, "little"))
+        if number % 2 == 0:
+            front_end.send(table, [handle])
+            front_end.send(call, [event])
+            front_end.send(kick, [other])
+            front_end.ask(vhost.GET_QUEUE_NUM)
+        elif number % 8 == 1:
+            front_end.send(table[:5], [handle])
+        elif number % 8 == 3:
+            front_end.send(table, [handle])
+            front_end.send(call[:12], [event])
+        elif number % 8 == 5:
+            front_end.send(table, [handle])
+            front_end.send(kick, [other])
+            front_end.send(table[:20], [handle])
+        else:
+            front_end.send(table + call[:13], [handle, event])
+    finally:
+        front_end.close()
+        for descriptor in (handle, event, other):
+            os.close(descriptor)
+
+
+def test_a_thousand_visitors_leave_nothing_behind(scratch):
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", "null"]) as device:
+        device.wait_listening()
+        fresh_descriptors, fresh_mappings = system.descriptors(device.pid), \
+            system.mappings(device.pid)
+
+        def settled(visits):
+            poll(lambda: device.snapshot().devices[0]["disconnects"] == visits, 20,
+                 "not all of %d disconnects were seen" % visits)
+
+        # What a first visitor makes the C library keep (its heap grows) is no leak.
+        for number in range(16):
+            rude_visit(path, number)
+        settled(16)
+        warm = system.mappings(device.pid)
+        for number in range(1000):
+            rude_visit(path, number)
+        settled(1016)
+        assert system.descriptors(device.pid) == fresh_descriptors
+        assert system.mappings(device.pid) == warm
+        named = [name for name in warm if name.startswith("/")]
+        assert named == [name for name in fresh_mappings if name.startswith("/")]
+        counters = device.stop()
+    assert counters.devices[0]["connections"] == 1016
+
+
+def test_two_devices_in_one_process(scratch):
+    first, second = os.path.join(scratch, "a"), os.path.join(scratch, "b")
+    with Device(["--socket-path", first, "--backend", "null"],
+                ["--socket-path", second, "--backend", "loop"]) as device:
+        device.wait_listening()
+        result = vioduct.bench_driver(second, "echo", 5000, 128, verify=True)
+        assert result["lost"] == 0 and result["corrupt"] == 0
+        vioduct.bench_driver(first, "txonly", 3000)
+        counters = device.stop()
+    assert [entry["socket"] for entry in counters.devices] == [first, second]
+    assert counters.total("tx", "packets", 0) >= 3000
+    assert counters.total("rx", "packets", 0) == 0
+    assert counters.total("rx", "packets", 1) == counters.total("tx", "packets", 1) >= 5000
+
+
+def test_served_over_an_inherited_descriptor():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with Device(["--fd", theirs.fileno(), "--backend", "null"],
+                pass_fds=[theirs.fileno()]) as device:
+        theirs.close()
+        with vhost.FrontEnd(ours) as front_end:
+            assert front_end.handshake() & vhost.F_VERSION_1
+        device.process.signal(signal.SIGTERM)
+        assert device.process.wait(10) == 0
+
+
+def test_prints_its_capabilities():
+    done = run([paths.VIODUCT, "device", "--print-capabilities"])
+    assert json.loads(done.stdout)["type"] == "net"
+
+
+def test_socket_is_gone_after_the_end(scratch):
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", "null"]) as device:
+        device.wait_listening()
+        assert os.path.exists(path)
+        device.stop()
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--socket-path", "{s}", "--backend", "nonesuch"], "nonesuch"),
+    (["--socket-path", "{s}", "--queue-pairs", "129"], "129"),
+    (["--socket-path", "{s}", "--rx-queue-size", "300"], "300"),
+    (["--socket-path", "{s}", "--mac", "52:54:00:12:34"], "52:54:00:12:34"),
+    (["--socket-path", "{s}", "--features", "+NO_SUCH_BIT"], "NO_SUCH_BIT"),
+    (["--socket-path", "{s}", "--no-such-option"], "--no-such-option"),
+    (["--backend", "null"], "--socket-path"),
+])
+def test_bad_usage_is_named_in_one_line(scratch, arguments, said):
+    path = os.path.join(scratch, "s")
+    done = run([paths.VIODUCT, "device"] + [word.replace("{s}", path) for word in arguments],
+               check=False, timeout=20)
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) <= 2 and not os.path.exists(path)
+
+
+def test_a_socket_that_cannot_be_made_is_named(scratch):
+    path = os.path.join(scratch, "no", "such", "directory", "s")
+    done = run([paths.VIODUCT, "device", "--socket-path", path], check=False, timeout=20)
+    assert done.returncode == 1 and path in done.stderr, (done.returncode, done.stderr)
+
+
+def test_probe_names_what_is_offered(scratch):
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", "null", "--mac", "52:54:00:aa:bb:cc",
+                 "--queue-pairs", 4]) as device:
+        device.wait_listening()
+        shown = str(vioduct.tool(["probe", "vhost-user:" + path]))
+    for expected in ("VIRTIO_F_VERSION_1", "VIRTIO_NET_F_MAC", "VIRTIO_NET_F_MQ"):
+        assert expected in shown, shown
+
+
+def test_driver_pings_the_user_network(scratch):
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", "user"]) as device:
+        device.wait_listening()
+        result = vioduct.ping(path, "10.0.2.2", count=5)
+        assert result["received"] == result["transmitted"] == 5, result
+        assert device.stop().drops() == {}
+
+
+def test_driver_pings_the_user_network_over_ipv6(scratch):
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", "user"]) as device:
+        device.wait_listening()
+        result = vioduct.tool(["ping", "-6", "--via", "vhost-user:" + path, "-c", 3, "fec0::2"])
+        assert result["received"] == 3, result

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* H22: front ends that are slow, that die, that come and go a thousand times. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/bits.h"
+#include "vufront.h"
+#include "wire/sock.h"
+
+static struct vuf rig;
+
+static int open_rig(void **state)
+{
+	(void)state;
+	vuf_open(&rig, &(struct vuf_conf){ .listen = true });
+	return 0;
+}
+
+static int close_rig(void **state)
+{
+	(void)state;
+	vuf_close(&rig);
+	return 0;
+}
+
+static void fresh_guest(void)
+{
+	memset(rig.mem, 0, VUF_MEM_SIZE);
+	memset(rig.avail, 0, sizeof(rig.avail));
+}
+
+/* The script of a front end, message by message; false at its end. */
+static bool script(unsigned step, struct vio_vu_msg *msg)
+{
+	const struct vio_vu_msg messages[] = {
+		vuf_u64(VIO_VU_SET_PROTOCOL_FEATURES, 1 << 3 | 1 << 15 | 1 << 16),
+		vuf_u64(VIO_VU_SET_FEATURES, VUF_FEATURES),
+		vuf_mem_table(&rig),
+		vuf_state(VIO_VU_SET_VRING_NUM, 1, VUF_NUM),
+		vuf_state(VIO_VU_SET_VRING_BASE, 1, 0),
+		vuf_addr(1, VUF_RING_SIZE),
+		vuf_fd(VIO_VU_SET_VRING_KICK, 1, rig.kick_fd[1]),
+		vuf_fd(VIO_VU_SET_VRING_CALL, 1, rig.call_fd[1]),
+		vuf_fd(VIO_VU_SET_VRING_ERR, 1, rig.call_fd[2]),
+		vuf_state(VIO_VU_SET_VRING_ENABLE, 1, 1),
+		vuf_u64(VIO_VU_SET_STATUS, 15),
+	};
+
+	if (step >= vio_array_size(messages))
+		return false;
+	*msg = messages[step];
+	return true;
+}
+
+static void h22_one_byte_at_a_time(void **state)
+{
+	struct vio_vu_msg msg;
+	unsigned step;
+	uint32_t i;
+
+	(void)state;
+	vuf_connect(&rig);
+	for (step = 0; script(step, &msg); step++) {
+		uint8_t bytes[sizeof(msg)];
+
+		memcpy(bytes, &msg.hdr, 12);
+		memcpy(bytes + 12, &msg.payload, msg.hdr.size);
+		for (i = 0; i < 12 + msg.hdr.size; i++) {
+			/* Descriptors with the first byte or, which is as good, with the last. */
+			bool with = i == (step % 2 ? 0 : 12 + msg.hdr.size - 1);
+
+			vuf_raw(&rig, &bytes[i], 1, msg.fds, with ? msg.nfds : 0);
+			vuf_pump(&rig);
+			assert_true(vuf_connected(&rig));
+		}
+	}
+	assert_true(vuf_frame_passes(&rig, 1));
+}
+
+/* Cut after each byte of each message. */
+static void h22_cut_at_every_byte(void **state)
+{
+	unsigned fds = vuf_count_fds(), step, before;
+	struct vio_vu_msg msg, part;
+	uint32_t cut;
+
+	(void)state;
+	for (step = 0; script(step, &msg); step++) {
+		for (cut = 0; cut < 12 + msg.hdr.size; cut++) {
+			uint8_t bytes[sizeof(msg)];
+
+			fresh_guest();
+			vuf_connect(&rig);
+			for (before = 0; before < step; before++) {
+				script(before, &part);
+				vuf_send(&rig, &part);
+			}
+			memcpy(bytes, &msg.hdr, 12);
+			memcpy(bytes + 12, &msg.payload, msg.hdr.size);
+			if (cut > 0)
+				vuf_raw(&rig, bytes, cut, msg.fds, msg.nfds);
+			vuf_pump(&rig);
+			vuf_disconnect(&rig);
+			assert_false(vuf_connected(&rig));
+			assert_int_equal(vuf_count_fds(), fds);
+			assert_int_equal(vuf_count_maps("guest"), 1);
+		}
+	}
+}
+
+/* A process that is killed between any two messages. */
+static void h22_killed_between_messages(void **state)
+{
+	unsigned fds = vuf_count_fds(), steps;
+	struct vio_vu_msg msg;
+	int pipe_fds[2], status;
+	pid_t pid;
+	char byte;
+
+	(void)state;
+	for (steps = 0; steps <= 11; steps++) {
+		fresh_guest();
+		assert_int_equal(pipe(pipe_fds), 0);
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			struct vio_vu_conn conn;
+			unsigned i;
+
+			vio_vu_conn_init(&conn, vio_sock_connect(rig.path));
+			for (i = 0; i < steps && script(i, &msg); i++)
+				vio_vu_send(&conn, &msg);
+			byte = 'x';
+			if (write(pipe_fds[1], &byte, 1) == 1)
+				pause();
+			_exit(1);
+		}
+		assert_int_equal(read(pipe_fds[0], &byte, 1), 1);
+		vuf_pump(&rig);
+		assert_true(vuf_connected(&rig));
+		assert_int_equal(vio_device_queue_running(rig.dev, 1), steps >= 7);
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		vuf_pump(&rig);
+		assert_false(vuf_connected(&rig));
+		close(pipe_fds[0]);
+		close(pipe_fds[1]);
+		assert_int_equal(vuf_count_fds(), fds);
+	}
+}
+
+static void round_trip(unsigned round)
+{
+	struct vio_vu_msg msg;
+	unsigned step;
+
+	fresh_guest();
+	vuf_connect(&rig);
+	if (round % 2 == 0) {
+		for (step = 0; script(step, &msg); step++)
+			vuf_send(&rig, &msg);
+		assert_true(vuf_frame_passes(&rig, 1));
+	} else {
+		for (step = 0; step < round % 11; step++) {
+			script(step, &msg);
+			vuf_send(&rig, &msg);
+		}
+		script(step, &msg);
+		vuf_raw(&rig, &msg.hdr, 1 + round % 12, msg.fds, msg.nfds);
+		vuf_pump(&rig);
+	}
+	vuf_disconnect(&rig);
+}
+
+static void h22_a_thousand_rounds(void **state)
+{
+	struct vio_vhost_user_status status;
+	unsigned round, fds = 0;
+	long rss = 0;
+
+	(void)state;
+	for (round = 0; round < 1000; round++) {
+		round_trip(round);
+		/* The first rounds warm the allocator up. */
+		if (round == 100) {
+			fds = vuf_count_fds();
+			rss = vuf_rss_kib();
+		}
+	}
+	assert_int_equal(vuf_count_fds(), fds);
+	assert_int_equal(vuf_count_maps("guest"), 1);
+#if !defined(__SANITIZE_ADDRESS__)
+	/* Less than a single structure a round. */
+	assert_true(vuf_rss_kib() - rss < 900 / 16);
+#endif
+	(void)rss;
+	vio_vhost_user_status(rig.server, &status);
+	assert_int_equal(status.connections, 1000);
+	assert_int_equal(status.disconnects, 1000);
+	assert_int_equal(rig.ups, 1000);
+	assert_int_equal(rig.downs, 1000);
+}
+
+/* Who waits while one is connected is told so at once, any number of them. */
+static void h22_a_crowd_at_the_door(void **state)
+{
+	int fds[40];
+	char byte;
+	unsigned i;
+
+	(void)state;
+	vuf_connect(&rig);
+	for (i = 0; i < vio_array_size(fds); i++) {
+		fds[i] = vio_sock_connect(rig.path);
+		if (fds[i] == -EAGAIN)
+			vuf_pump(&rig), fds[i] = vio_sock_connect(rig.path);
+		assert_true(fds[i] >= 0);
+	}
+	vuf_pump(&rig);
+	for (i = 0; i < vio_array_size(fds); i++) {
+		assert_int_equal(recv(fds[i], &byte, 1, MSG_DONTWAIT), 0);
+		close(fds[i]);
+	}
+	vuf_start(&rig, 2);
+	assert_true(vuf_frame_passes(&rig, 1));
+}
+
+/* Without a descriptor to accept with, the server waits a while instead of spinning. */
+static void h22_no_descriptor_left_to_accept_with(void **state)
+{
+	struct rlimit limit, low;
+	int fd = vio_sock_connect(rig.path), probe;
+
+	(void)state;
+	assert_true(fd >= 0);
+	probe = dup(fd);
+	close(probe);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = (rlim_t)probe;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	assert_true(vuf_wait(&rig, 0));
+	assert_false(vuf_wait(&rig, 10));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_false(vuf_connected(&rig));
+	while (!vuf_connected(&rig))
+		assert_true(vuf_wait(&rig, 5000));
+	close(fd);
+	vuf_pump(&rig);
+	assert_false(vuf_connected(&rig));
+}
+
+#define H(test) cmocka_unit_test_setup_teardown(test, open_rig, close_rig)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		H(h22_one_byte_at_a_time),	H(h22_cut_at_every_byte),
+		H(h22_killed_between_messages), H(h22_a_thousand_rounds),
+		H(h22_a_crowd_at_the_door),	H(h22_no_descriptor_left_to_accept_with),
+	};
+
+	vuf_guard_init();
+	return cmocka_run_group_tests_name("front ends that come and go", tests, NULL, NULL);
+}

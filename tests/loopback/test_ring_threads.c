@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Both sides of the split ring against each other, each in a thread of its own: buffers of random
+ * shape, returned in random order, every byte checked on the other side; polling and sleeping, with
+ * and without indirect tables and event index. Sleepers have no timeout of their own: a lost
+ * wake-up ends the test through the time limit of its poll.
+ *
+ * VIO_TEST_FRAMES is the number of buffers in all (default 2 million); a run passes the wrap of the
+ * 16-bit indices several times.
+ */
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/barrier.h"
+#include "base/bits.h"
+#include "ring_image.h"
+
+#define NUM	     256u
+#define BURST	     32u
+#define MAX_SEGS     8u
+#define SLOT	     2048u /* bytes that one buffer has for itself */
+#define TABLES	     64u
+#define TABLE_AREA   IMAGE_DATA
+/* Slots lie around the seam, one of them across. */
+#define SLOT_AREA    (IMAGE_SEAM - NUM / 2 * SLOT - SLOT / 2)
+#define POOL	     1024u
+#define WAIT_SECONDS 60
+
+struct run {
+	struct ring_image im;
+	uint64_t frames;
+	bool sleeping;
+	unsigned window; /* buffers that the driver has in flight at most */
+	int kick, call; /* eventfds */
+	atomic_uint_fast64_t kicks, calls;
+};
+
+static void die(const struct run *run, const char *what, uint64_t frame)
+{
+	fprintf(stderr, "%s at buffer %" PRIu64 " of %" PRIu64 "\n", what, frame, run->frames);
+	abort();
+}
+
+static uint32_t rnd(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(*seed >> 33);
+}
+
+/* What buffer @frame looks like; both sides know. */
+struct shape {
+	unsigned out_num, in_num;
+	uint32_t lens[MAX_SEGS];
+	uint32_t written; /* what the device will write */
+};
+
+static struct shape shape_of(uint64_t frame)
+{
+	uint64_t seed = frame * 0x9e3779b97f4a7c15u;
+	struct shape s = { 0 };
+	uint32_t in_len = 0, left = SLOT;
+	unsigned i, kind = rnd(&seed) % 8;
+
+	/* Mostly what drivers do: one piece, or a header and data. */
+	s.out_num = kind < 3 ? 1 : kind < 4 ? 2 : rnd(&seed) % (MAX_SEGS / 2 + 1);
+	s.in_num = kind < 4 ? 0 : kind < 6 ? 1 : rnd(&seed) % (MAX_SEGS / 2 + 1);
+	if (s.out_num + s.in_num == 0)
+		s.in_num = 1;
+	for (i = 0; i < s.out_num + s.in_num; i++) {
+		/* A byte stays for each of the others. */
+		uint32_t room = left > 2 * MAX_SEGS ? left - MAX_SEGS : 1;
+		uint32_t most = rnd(&seed) % 32 == 0 ? room : 40;
+
+		s.lens[i] = 1 + rnd(&seed) % vio_min(most, room);
+		left -= s.lens[i];
+		if (i >= s.out_num)
+			in_len += s.lens[i];
+	}
+	s.written = rnd(&seed) % 2 ? in_len : rnd(&seed) % (in_len + 1);
+	return s;
+}
+
+static uint8_t byte_of(uint64_t frame, uint32_t at, bool in)
+{
+	return (uint8_t)(frame * 131 + at * 7 + (in ? 89 : 0) + (frame >> 8));
+}
+
+static void wake(int fd, atomic_uint_fast64_t *count)
+{
+	uint64_t one = 1;
+
+	atomic_fetch_add(count, 1);
+	if (write(fd, &one, sizeof(one)) != sizeof(one))
+		abort();
+}
+
+static void sleep_on(const struct run *run, int fd, const char *who, uint64_t frame)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint64_t value;
+
+	if (poll(&p, 1, WAIT_SECONDS * 1000) != 1)
+		die(run, who, frame);
+	if (read(fd, &value, sizeof(value)) != sizeof(value))
+		abort();
+}
+
+/* ---- The driver ---------------------------------------------------------------------------- */
+
+/* A buffer's place, and its token. */
+struct slot {
+	uint64_t addr;
+	uint64_t frame;
+};
+
+struct driver {
+	struct run *run;
+	struct slot slots[NUM];
+	struct slot *idle[NUM];
+	unsigned nr_idle;
+	uint64_t sent, reaped, seed;
+};
+
+static void driver_fill(struct driver *d, struct slot *slot, struct vio_seg *segs,
+			struct vio_drvq_buf *buf)
+{
+	struct shape s = shape_of(slot->frame);
+	uint32_t i, at = 0, out_len = 0;
+
+	for (i = 0; i < s.out_num + s.in_num; i++) {
+		segs[i] = (struct vio_seg){ slot->addr + at, s.lens[i] };
+		at += s.lens[i];
+		if (i < s.out_num)
+			out_len += s.lens[i];
+	}
+	for (i = 0; i < at; i++)
+		*(uint8_t *)image_at(&d->run->im, slot->addr + i) =
+			i < out_len ? byte_of(slot->frame, i, false) : 0;
+	*buf = (struct vio_drvq_buf){ segs, (uint16_t)s.out_num, (uint16_t)s.in_num, slot };
+}
+
+static void driver_send(struct driver *d)
+{
+	struct vio_seg segs[BURST][MAX_SEGS];
+	struct vio_drvq_buf bufs[BURST];
+	unsigned i, n = 1 + rnd(&d->seed) % BURST;
+	int taken;
+
+	n = vio_min(n, d->run->window - (NUM - d->nr_idle));
+	n = (unsigned)vio_min((uint64_t)n, d->run->frames - d->sent);
+	for (i = 0; i < n; i++) {
+		d->idle[d->nr_idle - 1 - i]->frame = d->sent + i;
+		driver_fill(d, d->idle[d->nr_idle - 1 - i], segs[i], &bufs[i]);
+	}
+	taken = vio_drvq_add_burst(d->run->im.drv, bufs, n);
+	if (taken < 0)
+		die(d->run, "add failed", d->sent);
+	d->nr_idle -= (unsigned)taken;
+	d->sent += (unsigned)taken;
+	if (vio_drvq_publish(d->run->im.drv) && d->run->sleeping)
+		wake(d->run->kick, &d->run->kicks);
+}
+
+static void driver_check(struct driver *d, const struct vio_drvq_done *done)
+{
+	const struct slot *slot = done->token;
+	struct shape s = shape_of(slot->frame);
+	uint32_t i, at = 0, in_len = 0;
+
+	for (i = 0; i < s.out_num; i++)
+		at += s.lens[i];
+	for (i = s.out_num; i < s.out_num + s.in_num; i++)
+		in_len += s.lens[i];
+	if (done->len != s.written)
+		die(d->run, "wrong used length", slot->frame);
+	for (i = 0; i < at + in_len; i++) {
+		uint8_t byte = *(uint8_t *)image_at(&d->run->im, slot->addr + i);
+		uint8_t expected = i < at ? byte_of(slot->frame, i, false) :
+				   i < at + s.written ? byte_of(slot->frame, i - at, true) :
+							0;
+
+		if (byte != expected)
+			die(d->run, "wrong byte at the driver", slot->frame);
+	}
+}
+
+static void *driver_thread(void *arg)
+{
+	static struct driver d;
+	struct run *run = arg;
+	struct vio_drvq_done done[BURST];
+	unsigned i;
+
+	d = (struct driver){ .run = run, .nr_idle = NUM, .seed = 1 };
+	for (i = 0; i < NUM; i++) {
+		d.slots[i].addr = SLOT_AREA + (uint64_t)i * SLOT;
+		d.idle[i] = &d.slots[i];
+	}
+	while (d.reaped < run->frames) {
+		uint64_t sent = d.sent;
+		int n;
+
+		driver_send(&d);
+		n = vio_drvq_reap_burst(run->im.drv, done, 1 + rnd(&d.seed) % BURST);
+		if (n < 0)
+			die(run, vio_vq_error_name(vio_drvq_error(run->im.drv)), d.reaped);
+		for (i = 0; (int)i < n; i++) {
+			driver_check(&d, &done[i]);
+			d.idle[d.nr_idle++] = done[i].token;
+		}
+		d.reaped += (unsigned)n;
+		if (n > 0 || d.sent > sent || d.reaped == run->frames)
+			continue;
+		if (!run->sleeping) {
+			sched_yield();
+		} else if (!vio_drvq_notify_enable(run->im.drv, rnd(&d.seed) % 3 ? 0 : 20)) {
+			sleep_on(run, run->call, "driver waits for ever", d.reaped);
+			vio_drvq_notify_disable(run->im.drv);
+		}
+	}
+	return NULL;
+}
+
+/* ---- The device ---------------------------------------------------------------------------- */
+
+struct device {
+	struct run *run;
+	struct vio_chain held[NUM]; /* popped and not pushed */
+	unsigned nr_held;
+	uint64_t popped, pushed, seed;
+};
+
+/* Checks the device-readable part of @chain, which is buffer @frame, and fills the writable one. */
+static void device_use(struct device *dev, struct vio_chain *chain, uint64_t frame)
+{
+	struct shape s = shape_of(frame);
+	uint32_t i, j, at = 0, out_len = 0, in_len = 0;
+
+	for (i = 0; i < s.out_num + s.in_num; i++)
+		*(i < s.out_num ? &out_len : &in_len) += s.lens[i];
+	if (chain->out_len != out_len || chain->in_len != in_len)
+		die(dev->run, "wrong length at the device", frame);
+	for (i = 0; i < chain->out_num; i++)
+		for (j = 0; j < chain->iov[i].len; j++)
+			if (((uint8_t *)chain->iov[i].base)[j] != byte_of(frame, at++, false))
+				die(dev->run, "wrong byte at the device", frame);
+	at = 0;
+	for (; i < (uint32_t)chain->out_num + chain->in_num; i++)
+		for (j = 0; j < chain->iov[i].len && at < s.written; j++)
+			((uint8_t *)chain->iov[i].base)[j] = byte_of(frame, at++, true);
+	chain->written = s.written;
+}
+
+/* Takes a burst, gives some of it back now and then, and uses the rest. */
+static int device_pop(struct device *dev)
+{
+	struct vio_iov pool[POOL];
+	struct vio_chain *chains = &dev->held[dev->nr_held];
+	unsigned want = vio_min(1 + rnd(&dev->seed) % BURST, NUM - dev->nr_held);
+	unsigned niov = rnd(&dev->seed) % 4 ? POOL : vio_devq_pool_min(NUM);
+	int i, n = vio_devq_pop_burst(dev->run->im.dev, dev->run->im.mem, chains, want, pool, niov);
+
+	if (n < 0)
+		die(dev->run, vio_vq_error_name(vio_devq_error(dev->run->im.dev)), dev->popped);
+	if (n > 1 && rnd(&dev->seed) % 8 == 0) {
+		unsigned back = 1 + rnd(&dev->seed) % (unsigned)(n - 1);
+
+		n -= (int)back;
+		vio_devq_unpop(dev->run->im.dev, &chains[n], back);
+	}
+	for (i = 0; i < n; i++)
+		device_use(dev, &chains[i], dev->popped++);
+	dev->nr_held += (unsigned)n;
+	return n;
+}
+
+/* Returns about half of what it holds, or with @all everything, in any order. */
+static void device_push(struct device *dev, bool all)
+{
+	unsigned n = all ? dev->nr_held : (dev->nr_held + 1) / 2;
+	struct vio_chain chains[NUM];
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		unsigned pick = rnd(&dev->seed) % 4 ? 0 : rnd(&dev->seed) % dev->nr_held;
+
+		chains[i] = dev->held[pick];
+		dev->held[pick] = dev->held[--dev->nr_held];
+	}
+	if (vio_devq_push_burst(dev->run->im.dev, chains, n) != 0)
+		die(dev->run, "push failed", dev->pushed);
+	dev->pushed += n;
+	if (vio_devq_publish(dev->run->im.dev) && dev->run->sleeping)
+		wake(dev->run->call, &dev->run->calls);
+}
+
+static void *device_thread(void *arg)
+{
+	static struct device dev;
+	struct run *run = arg;
+
+	dev = (struct device){ .run = run, .seed = 2 };
+	while (dev.pushed < run->frames) {
+		int n = device_pop(&dev);
+
+		if (dev.nr_held > 0) {
+			device_push(&dev, n == 0);
+			continue;
+		}
+		if (!run->sleeping) {
+			sched_yield();
+		} else if (!vio_devq_kick_enable(run->im.dev, 0)) {
+			sleep_on(run, run->kick, "device waits for ever", dev.popped);
+			vio_devq_kick_disable(run->im.dev);
+		}
+	}
+	return NULL;
+}
+
+/* ---- Runs ---------------------------------------------------------------------------------- */
+
+static uint64_t total_frames(void)
+{
+	const char *text = getenv("VIO_TEST_FRAMES");
+
+	return text ? strtoull(text, NULL, 0) : 2000000;
+}
+
+/* Sleepers have few buffers in flight, so that either side waits for the other all the time. */
+static void run_both(uint64_t features, bool sleeping)
+{
+	struct run run = { .frames = total_frames() / 8 + 1,
+			   .sleeping = sleeping,
+			   .window = sleeping ? 4 : NUM };
+	pthread_t driver, device;
+
+	image_open(&run.im, NUM, features);
+	if (features & vio_feature(VIO_F_INDIRECT_DESC))
+		image_driver_indirect(&run.im, TABLE_AREA, MAX_SEGS - 2, TABLES);
+	else
+		image_driver(&run.im);
+	image_device(&run.im, 0);
+	run.kick = eventfd(0, EFD_CLOEXEC);
+	run.call = eventfd(0, EFD_CLOEXEC);
+	assert_true(run.kick >= 0 && run.call >= 0);
+	assert_int_equal(pthread_create(&driver, NULL, driver_thread, &run), 0);
+	assert_int_equal(pthread_create(&device, NULL, device_thread, &run), 0);
+	pthread_join(driver, NULL);
+	pthread_join(device, NULL);
+	assert_int_equal(vio_drvq_in_flight(run.im.drv), 0);
+	assert_int_equal(vio_drvq_free(run.im.drv), NUM);
+	assert_int_equal(vio_devq_in_flight(run.im.dev), 0);
+	assert_int_equal(vio_devq_base(run.im.dev), (uint16_t)run.frames);
+	/* How often somebody had to be woken depends on the machine: shown, not judged. */
+	if (sleeping)
+		print_message("%" PRIu64 " buffers: %" PRIuFAST64 " kicks, %" PRIuFAST64 " calls\n",
+			      run.frames, atomic_load(&run.kicks), atomic_load(&run.calls));
+	close(run.kick);
+	close(run.call);
+	image_close(&run.im);
+}
+
+static void test_polling(void **state)
+{
+	(void)state;
+	run_both(0, false);
+}
+
+static void test_polling_event_idx(void **state)
+{
+	(void)state;
+	run_both(vio_feature(VIO_F_EVENT_IDX), false);
+}
+
+static void test_polling_indirect(void **state)
+{
+	(void)state;
+	run_both(vio_feature(VIO_F_INDIRECT_DESC), false);
+}
+
+static void test_polling_indirect_event_idx(void **state)
+{
+	(void)state;
+	run_both(vio_feature(VIO_F_INDIRECT_DESC) | vio_feature(VIO_F_EVENT_IDX), false);
+}
+
+static void test_sleeping(void **state)
+{
+	(void)state;
+	run_both(0, true);
+}
+
+static void test_sleeping_event_idx(void **state)
+{
+	(void)state;
+	run_both(vio_feature(VIO_F_EVENT_IDX), true);
+}
+
+static void test_sleeping_indirect(void **state)
+{
+	(void)state;
+	run_both(vio_feature(VIO_F_INDIRECT_DESC), true);
+}
+
+static void test_sleeping_indirect_event_idx(void **state)
+{
+	(void)state;
+	run_both(vio_feature(VIO_F_INDIRECT_DESC) | vio_feature(VIO_F_EVENT_IDX), true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_polling),
+		cmocka_unit_test(test_polling_event_idx),
+		cmocka_unit_test(test_polling_indirect),
+		cmocka_unit_test(test_polling_indirect_event_idx),
+		cmocka_unit_test(test_sleeping),
+		cmocka_unit_test(test_sleeping_event_idx),
+		cmocka_unit_test(test_sleeping_indirect),
+		cmocka_unit_test(test_sleeping_indirect_event_idx),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * user: a guest made by hand gets its address, finds the gateway and talks TCP to programs on this
+ * machine's loopback; nothing leaves the machine.
+ */
+#include "backend_sink.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/endian.h"
+
+#define GUEST_IP 0x0a00020f
+#define HOST_IP	 0x0a000202
+#define FIN	 1
+#define SYN	 2
+#define RST	 4
+#define PSH	 8
+#define ACK	 16
+
+static const uint8_t gateway_mac[6] = { 0x52, 0x55, 10, 0, 2, 2 };
+static uint8_t out[70000];
+
+static uint32_t add_sum(const uint8_t *p, size_t len, uint32_t sum)
+{
+	for (size_t i = 0; i < len; i++) {
+		sum += i % 2 == 0 ? (uint32_t)p[i] << 8 : p[i];
+		sum = (sum & 0xffff) + (sum >> 16);
+	}
+	return sum;
+}
+
+static void put_ethernet(uint16_t type)
+{
+	memcpy(out, gateway_mac, 6);
+	memcpy(out + 6, guest_mac, 6);
+	vio_put_be16(out + 12, type);
+}
+
+/* Headers around @len bytes of transport at out + 34, whose checksum field is at @at in it. */
+static uint32_t put_ip(uint8_t protocol, uint32_t from, uint32_t to, uint32_t len, uint32_t at)
+{
+	uint8_t *ip = out + 14;
+	uint32_t pseudo = 0;
+
+	put_ethernet(0x0800);
+	memset(ip, 0, 20);
+	ip[0] = 0x45;
+	vio_put_be16(ip + 2, (uint16_t)(20 + len));
+	ip[8] = 64;
+	ip[9] = protocol;
+	vio_put_be32(ip + 12, from);
+	vio_put_be32(ip + 16, to);
+	vio_put_be16(ip + 10, (uint16_t)~add_sum(ip, 20, 0));
+	if (protocol != 1)
+		pseudo = add_sum(ip + 12, 8, protocol + len);
+	vio_put_be16(ip + 20 + at, 0);
+	vio_put_be16(ip + 20 + at, (uint16_t)~add_sum(ip + 20, len, pseudo));
+	return 34 + len;
+}
+
+struct net {
+	struct vio_backend *be;
+	struct guest g[4];
+	unsigned pairs;
+	unsigned seen[4]; /* frames that the test has looked at */
+};
+
+static void net_open(struct net *n, const char *spec, unsigned pairs)
+{
+	struct vio_sink *sinks[4];
+
+	n->be = open_backend(spec, pairs);
+	n->pairs = pairs;
+	for (unsigned i = 0; i < pairs; i++) {
+		guest_init(&n->g[i], GUEST_QUEUE, 2048, false);
+		sinks[i] = &n->g[i].sink;
+		n->seen[i] = 0;
+	}
+	assert_int_equal(n->be->ops->start(n->be, sinks, pairs), 0);
+}
+
+static void net_close(struct net *n)
+{
+	n->be->ops->stop(n->be);
+	vio_backend_close(n->be);
+	for (unsigned i = 0; i < n->pairs; i++)
+		guest_exit(&n->g[i]);
+}
+
+static void net_send(struct net *n, unsigned pair, uint32_t len)
+{
+	struct sent_frame s;
+
+	sent_init(&s, out, len, len < 8 ? 1 : 1 + len % 8);
+	assert_int_equal(n->be->ops->send(n->be, pair, &s.frame, 1), 1);
+	memset(s.bytes, 0xee, len); /* the guest's again */
+	sent_exit(&s);
+}
+
+/* One round of a worker: serve all pairs, and sleep when there is nothing to do. */
+static void net_work(struct net *n, int extra)
+{
+	struct pollfd fds[2] = { { n->be->ops->fd(n->be, 0), POLLIN, 0 }, { extra, POLLIN, 0 } };
+	bool work = false;
+
+	for (unsigned i = 0; i < n->pairs; i++)
+		work |= n->be->ops->receive(n->be, i, 64) != 0;
+	for (unsigned i = 0; i < n->pairs && !work; i++)
+		work = n->be->ops->arm(n->be, i);
+	if (!work)
+		assert_true(poll(fds, extra >= 0 ? 2 : 1, 20000) > 0);
+}
+
+/* The next frame for @pair. */
+static struct got_frame *net_next(struct net *n, unsigned pair)
+{
+	while (n->g[pair].num_got == n->seen[pair])
+		net_work(n, -1);
+	return &n->g[pair].got[n->seen[pair]++];
+}
+
+/* The next frame of IP protocol @protocol; others (ARP) are answered or passed over. */
+static struct got_frame *net_next_ip(struct net *n, unsigned pair, uint8_t protocol)
+{
+	for (;;) {
+		struct got_frame *f = net_next(n, pair);
+
+		if (vio_get_be16(f->bytes + 12) == 0x0800 && f->bytes[23] == protocol) {
+			assert_int_equal(add_sum(f->bytes + 14, 20, 0), 0xffff);
+			return f;
+		}
+		if (vio_get_be16(f->bytes + 12) == 0x0806 && vio_get_be16(f->bytes + 20) == 1 &&
+		    vio_get_be32(f->bytes + 38) == GUEST_IP) {
+			memcpy(out, f->bytes, 42);
+			memcpy(out, f->bytes + 6, 6);
+			memcpy(out + 6, guest_mac, 6);
+			out[21] = 2;
+			memcpy(out + 22, guest_mac, 6);
+			memcpy(out + 28, f->bytes + 38, 4);
+			memcpy(out + 32, f->bytes + 22, 10);
+			net_send(n, pair, 42);
+		}
+	}
+}
+
+static void announce(struct net *n, unsigned pair)
+{
+	put_ethernet(0x0806);
+	memset(out, 0xff, 6);
+	memcpy(out + 14, (uint8_t[]){ 0, 1, 8, 0, 6, 4, 0, 1 }, 8);
+	memcpy(out + 22, guest_mac, 6);
+	vio_put_be32(out + 28, GUEST_IP);
+	memset(out + 32, 0, 6);
+	vio_put_be32(out + 38, HOST_IP);
+	net_send(n, pair, 42);
+}
+
+/* ------------------------------------------------------------------------------------------
+ * A TCP connection of the guest's
+ */
+struct connection {
+	struct net *net;
+	unsigned pair;
+	uint32_t peer;
+	uint16_t from, to;
+	uint32_t sent, got; /* sequence numbers: next to send, next expected */
+	uint16_t window;
+};
+
+static void tcp_send(struct connection *c, uint8_t flags, const uint8_t *data, uint32_t len)
+{
+	uint8_t *tcp = out + 34;
+
+	vio_put_be16(tcp, c->from);
+	vio_put_be16(tcp + 2, c->to);
+	vio_put_be32(tcp + 4, c->sent);
+	vio_put_be32(tcp + 8, c->got);
+	tcp[12] = 0x50;
+	tcp[13] = flags;
+	vio_put_be16(tcp + 14, 65535);
+	vio_put_be16(tcp + 18, 0);
+	if (len != 0)
+		memcpy(tcp + 20, data, len);
+	net_send(c->net, c->pair, put_ip(6, GUEST_IP, c->peer, 20 + len, 16));
+	c->sent += len + ((flags & (SYN | FIN)) != 0);
+}
+
+/* The next segment: its flags, with what is new of its payload in *@data. */
+static uint8_t tcp_next(struct connection *c, const uint8_t **data, uint32_t *len)
+{
+	struct got_frame *f = net_next_ip(c->net, c->pair, 6);
+	const uint8_t *ip = f->bytes + 14, *tcp = ip + 20;
+	uint32_t ip_len = vio_get_be16(ip + 2), head = (uint32_t)(tcp[12] >> 4) * 4;
+	uint32_t sequence = vio_get_be32(tcp + 4);
+
+	assert_int_equal(add_sum(tcp, ip_len - 20, add_sum(ip + 12, 8, 6 + ip_len - 20)), 0xffff);
+	assert_true(ip_len <= 1500);
+	c->window = vio_get_be16(tcp + 14);
+	*data = tcp + head;
+	*len = ip_len - 20 - head;
+	if ((tcp[13] & SYN) == 0 && sequence != c->got)
+		*len = 0; /* repeated */
+	else
+		c->got = sequence + *len + ((tcp[13] & (SYN | FIN)) != 0);
+	return tcp[13];
+}
+
+static int listen_on(uint16_t *port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	*port = ntohs(at.sin_port);
+	return fd;
+}
+
+/* Connects the guest to a new listener; returns the other end. */
+static int tcp_connect(struct connection *c, struct net *n, unsigned pair, uint16_t from)
+{
+	const uint8_t *data;
+	uint32_t len;
+	int listener, fd;
+
+	*c = (struct connection){ .net = n, .pair = pair, .peer = HOST_IP, .from = from };
+	c->sent = 1000;
+	listener = listen_on(&c->to);
+	tcp_send(c, SYN, NULL, 0);
+	assert_int_equal(tcp_next(c, &data, &len), SYN | ACK);
+	tcp_send(c, ACK, NULL, 0);
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	close(listener);
+	return fd;
+}
+
+static void fill_bytes(uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		p[i] = (uint8_t)(i * 31 + i / 251);
+}
+
+/* ------------------------------------------------------------------------------------------ */
+
+static void gives_an_address(void **state)
+{
+	static const uint8_t types[2] = { 1, 3 }; /* DISCOVER, REQUEST */
+	struct net n;
+
+	(void)state;
+	net_open(&n, "user", 1);
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t *udp = out + 34, *bootp = udp + 8;
+		struct got_frame *f;
+		uint32_t at = 240;
+
+		memset(udp, 0, 400);
+		vio_put_be16(udp, 68);
+		vio_put_be16(udp + 2, 67);
+		vio_put_be16(udp + 4, 308);
+		bootp[0] = 1;
+		bootp[1] = 1;
+		bootp[2] = 6;
+		vio_put_be32(bootp + 4, 0x12345678);
+		memcpy(bootp + 28, guest_mac, 6);
+		vio_put_be32(bootp + 236, 0x63825363);
+		memcpy(bootp + at, (uint8_t[]){ 53, 1, types[i] }, 3);
+		if (i == 1) {
+			memcpy(bootp + at + 3, (uint8_t[]){ 50, 4, 10, 0, 2, 15 }, 6);
+			at += 6;
+		}
+		bootp[at + 3] = 255;
+		put_ip(17, 0, 0xffffffff, 308, 6);
+		memset(out, 0xff, 6);
+		net_send(&n, 0, 34 + 308);
+		f = net_next_ip(&n, 0, 17);
+		assert_int_equal(vio_get_be32(f->bytes + 42 + 4), 0x12345678);
+		assert_int_equal(vio_get_be32(f->bytes + 42 + 16), GUEST_IP);
+		assert_memory_equal(f->bytes + 42 + 240, ((uint8_t[]){ 53, 1, i == 0 ? 2 : 5 }), 3);
+	}
+	net_close(&n);
+}
+
+static void answers_arp_and_ping(void **state)
+{
+	struct got_frame *f;
+	struct net n;
+
+	(void)state;
+	net_open(&n, "user,ipv6=off", 1);
+	announce(&n, 0);
+	f = net_next(&n, 0);
+	assert_int_equal(vio_get_be16(f->bytes + 12), 0x0806);
+	assert_int_equal(vio_get_be16(f->bytes + 20), 2);
+	assert_memory_equal(f->bytes, guest_mac, 6);
+	assert_memory_equal(f->bytes + 22, gateway_mac, 6);
+	assert_int_equal(vio_get_be32(f->bytes + 28), HOST_IP);
+
+	memset(out + 34, 0, 64);
+	out[34] = 8;
+	vio_put_be32(out + 38, 0x00010002);
+	fill_bytes(out + 42, 56);
+	net_send(&n, 0, put_ip(1, GUEST_IP, HOST_IP, 64, 2));
+	f = net_next_ip(&n, 0, 1);
+	assert_int_equal(f->bytes[34], 0);
+	assert_int_equal(vio_get_be32(f->bytes + 38), 0x00010002);
+	assert_memory_equal(f->bytes + 42, out + 42, 56);
+	net_close(&n);
+}
+
+/* With no connection open, no timer runs and nothing wakes the worker. */
+static void is_silent_when_idle(void **state)
+{
+	struct net n;
+	struct pollfd pfd;
+	unsigned timers = 0;
+
+	(void)state;
+	net_open(&n, "user,ipv6=off", 1);
+	announce(&n, 0);
+	net_next(&n, 0);
+	while (n.be->ops->receive(n.be, 0, 64) != 0 || n.be->ops->arm(n.be, 0))
+		continue;
+	pfd = (struct pollfd){ n.be->ops->fd(n.be, 0), POLLIN, 0 };
+	assert_int_equal(poll(&pfd, 1, 0), 0);
+	for (int fd = 3; fd < 64; fd++) {
+		char path[48], info[512] = "";
+		int file;
+
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		file = open(path, O_RDONLY);
+		if (file < 0)
+			continue;
+		assert_true(read(file, info, sizeof(info) - 1) >= 0);
+		close(file);
+		if (strstr(info, "it_value") == NULL)
+			continue;
+		assert_non_null(strstr(info, "it_value: (0, 0)"));
+		timers++;
+	}
+	assert_int_equal(timers, 1);
+	net_close(&n);
+}
+
+static void talks_tcp(void **state)
+{
+	static const char question[] = "hello from the guest", answer[] = "hello from the host";
+	struct connection c;
+	const uint8_t *data;
+	char got[64];
+	uint32_t len;
+	uint8_t flags;
+	struct net n;
+	int fd;
+
+	(void)state;
+	net_open(&n, "user", 1);
+	announce(&n, 0);
+	fd = tcp_connect(&c, &n, 0, 40000);
+	tcp_send(&c, ACK | PSH, (const uint8_t *)question, sizeof(question));
+	assert_int_equal(recv(fd, got, sizeof(got), 0), sizeof(question));
+	assert_string_equal(got, question);
+	assert_int_equal(send(fd, answer, sizeof(answer), 0), sizeof(answer));
+	do
+		tcp_next(&c, &data, &len);
+	while (len == 0);
+	assert_int_equal(len, sizeof(answer));
+	assert_memory_equal(data, answer, sizeof(answer));
+	tcp_send(&c, ACK, NULL, 0);
+	close(fd);
+	do
+		flags = tcp_next(&c, &data, &len);
+	while (!(flags & FIN));
+	tcp_send(&c, ACK | FIN, NULL, 0);
+	net_close(&n);
+}
+
+/* The largest frame that IPv4 can say goes in whole. */
+static void takes_large_segments(void **state)
+{
+	uint8_t *data = malloc(65495), *got = malloc(65495);
+	struct connection c;
+	const uint8_t *reply;
+	uint32_t len, total, at = 0;
+	struct net n;
+	int fd;
+
+	(void)state;
+	net_open(&n, "user", 1);
+	assert_int_equal(n.be->caps.tx_offloads, VIO_OFFLOAD_TSO4 | VIO_OFFLOAD_ECN);
+	announce(&n, 0);
+	fd = tcp_connect(&c, &n, 0, 40001);
+	assert_true(c.window > 20000);
+	for (unsigned round = 0; round < 5; round++) {
+		total = vio_min(65495u, (uint32_t)c.window);
+		fill_bytes(data, total);
+		tcp_send(&c, ACK | PSH, data, total);
+		assert_int_equal(recv(fd, got, total, MSG_WAITALL), total);
+		assert_memory_equal(got, data, total);
+		at += total;
+		tcp_next(&c, &reply, &len); /* the acknowledgement, with the window */
+	}
+	assert_true(at > 5 * 20000);
+	close(fd);
+	net_close(&n);
+	free(data);
+	free(got);
+}
+
+/*
+ * A download with buffers given a few at a time: all arrives, in order, nothing dropped. While the
+ * guest has none the worker is not woken by data that waits.
+ */
+static void lets_data_wait_in_the_kernel(void **state)
+{
+	const uint32_t total = 300000;
+	uint8_t *data = malloc(total);
+	uint32_t at = 0, put = 0, len;
+	struct connection c;
+	const uint8_t *got;
+	struct net n;
+	int fd;
+
+	(void)state;
+	fill_bytes(data, total);
+	net_open(&n, "user", 1);
+	announce(&n, 0);
+	fd = tcp_connect(&c, &n, 0, 40002);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	n.g[0].buffers = 0;
+	for (unsigned round = 0; at < total; round++) {
+		ssize_t sent = send(fd, data + put, total - put, 0);
+
+		if (sent > 0)
+			put += (uint32_t)sent;
+		if (n.g[0].num_got == n.seen[0]) {
+			/* Out of buffers: busy for a while at most, then asleep for good. */
+			for (unsigned i = 0; n.g[0].buffers == 0; i++) {
+				struct pollfd pfd = { n.be->ops->fd(n.be, 0), POLLIN, 0 };
+
+				n.be->ops->receive(n.be, 0, 64);
+				if (!n.be->ops->arm(n.be, 0) && poll(&pfd, 1, 0) == 0)
+					break;
+				assert_true(i < 1000);
+			}
+			n.g[0].buffers += 1 + round % 4;
+		}
+		tcp_next(&c, &got, &len);
+		assert_true(at + len <= total);
+		assert_memory_equal(got, data + at, len);
+		at += len;
+		tcp_send(&c, ACK, NULL, 0);
+	}
+	assert_int_equal(n.g[0].drops[VIO_DROP_NO_BUFFER], 0);
+	close(fd);
+	net_close(&n);
+	free(data);
+}
+
+/*
+ * A guest that receives but never acknowledges: libslirp stops reading when its buffer is half full,
+ * and what waits in the socket wakes nobody.
+ */
+static void lets_data_wait_for_acknowledgement(void **state)
+{
+	uint8_t *data = calloc(1, 1 << 20);
+	struct connection c;
+	unsigned asleep = 0;
+	struct net n;
+	int fd;
+
+	(void)state;
+	net_open(&n, "user,ipv6=off", 1);
+	announce(&n, 0);
+	fd = tcp_connect(&c, &n, 0, 40003);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	for (unsigned i = 0; asleep < 20; i++) {
+		struct pollfd pfd = { n.be->ops->fd(n.be, 0), POLLIN, 0 };
+
+		while (send(fd, data, 1 << 20, 0) > 0)
+			continue;
+		n.g[0].buffers = GUEST_QUEUE;
+		n.be->ops->receive(n.be, 0, 64);
+		asleep += !n.be->ops->arm(n.be, 0) && poll(&pfd, 1, 0) == 0;
+		assert_true(i < 2000);
+	}
+	assert_true(n.g[0].num_got > 2);
+	close(fd);
+	net_close(&n);
+	free(data);
+}
+
+/* Answers come on the pair that the guest used for the flow; a stuck pair does not stop others. */
+static void steers_flows(void **state)
+{
+	struct connection c[4];
+	struct net n;
+	int fd[4];
+
+	(void)state;
+	net_open(&n, "user", 4);
+	assert_int_equal(n.be->caps.flags, VIO_BACKEND_ONE_THREAD);
+	for (unsigned i = 0; i < 4; i++) {
+		announce(&n, i);
+		assert_int_equal(vio_get_be16(net_next(&n, i)->bytes + 12), 0x0806);
+		fd[i] = tcp_connect(&c[i], &n, i, (uint16_t)(41000 + i));
+	}
+	n.g[1].buffers = 0;
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(send(fd[i], "data", 4, 0), 4);
+	for (unsigned i = 0; i < 4; i++) {
+		const uint8_t *data;
+		uint32_t len = 0;
+
+		while (i != 1 && len == 0)
+			tcp_next(&c[i], &data, &len);
+	}
+	/* The flow moves with the guest. */
+	c[2].pair = 3;
+	tcp_send(&c[2], ACK, NULL, 0);
+	assert_int_equal(send(fd[2], "more", 4, 0), 4);
+	for (uint32_t len = 0; len == 0;) {
+		const uint8_t *data;
+
+		tcp_next(&c[2], &data, &len);
+	}
+	/* A flow of a pair that is not in use any more comes to the first. */
+	assert_int_equal(n.be->ops->set_pairs(n.be, 1), 0);
+	c[3].pair = 0;
+	assert_int_equal(send(fd[3], "last", 4, 0), 4);
+	n.seen[0] = n.g[0].num_got;
+	for (uint32_t len = 0; len == 0;) {
+		const uint8_t *data;
+
+		tcp_next(&c[3], &data, &len);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		close(fd[i]);
+	net_close(&n);
+}
+
+static void forwards_ports(void **state)
+{
+	struct connection c = { .peer = HOST_IP };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	char spec[96], message[128], got[16];
+	struct got_frame *f;
+	const uint8_t *data;
+	uint16_t port;
+	uint32_t len;
+	struct net n;
+	int fd;
+
+	(void)state;
+	/* A port that somebody has. */
+	fd = listen_on(&port);
+	snprintf(spec, sizeof(spec), "user,hostfwd=tcp:127.0.0.1:%u-:22", port);
+	snprintf(message, sizeof(message),
+		 "user: hostfwd=tcp:127.0.0.1:%u-:22: can't listen: Address already in use", port);
+	refuse(spec, 1, message);
+	close(fd);
+	/* Now it is free. */
+	net_open(&n, spec, 1);
+	at.sin_port = htons(port);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	/* The guest is found by ARP, then connected to. */
+	f = net_next_ip(&n, 0, 6);
+	assert_int_equal(f->bytes[47], SYN);
+	assert_int_equal(vio_get_be16(f->bytes + 36), 22);
+	assert_int_equal(vio_get_be32(f->bytes + 30), GUEST_IP);
+	c.net = &n;
+	c.peer = vio_get_be32(f->bytes + 26);
+	c.from = 22;
+	c.to = vio_get_be16(f->bytes + 34);
+	c.got = vio_get_be32(f->bytes + 38) + 1;
+	c.sent = 7000;
+	tcp_send(&c, SYN | ACK, NULL, 0);
+	tcp_next(&c, &data, &len);
+	tcp_send(&c, ACK | PSH, (const uint8_t *)"banner", 6);
+	while (recv(fd, got, sizeof(got), MSG_DONTWAIT) < 0)
+		net_work(&n, fd);
+	assert_memory_equal(got, "banner", 6);
+	close(fd);
+	net_close(&n);
+}
+
+/* Frames that wait when the workers stop are delivered after the next start. */
+static void keeps_frames_over_a_stop(void **state)
+{
+	struct net n;
+
+	(void)state;
+	net_open(&n, "user,ipv6=off", 1);
+	n.g[0].buffers = 0;
+	announce(&n, 0);
+	assert_int_equal(n.be->ops->receive(n.be, 0, 64), 0);
+	n.be->ops->stop(n.be);
+	start_one(n.be, &n.g[0]);
+	n.g[0].buffers = 4;
+	assert_int_equal(n.be->ops->receive(n.be, 0, 64), 1);
+	assert_int_equal(vio_get_be16(n.g[0].got[0].bytes + 12), 0x0806);
+	net_close(&n);
+}
+
+/* A guest that sends and never receives is not held up; what it does not fetch is counted. */
+static void bounds_what_waits(void **state)
+{
+	struct net n;
+
+	(void)state;
+	net_open(&n, "user,ipv6=off", 1);
+	n.g[0].buffers = 0;
+	for (unsigned i = 0; i < 20000; i++)
+		announce(&n, 0);
+	assert_in_range(n.g[0].drops[VIO_DROP_NO_BUFFER], 1, 20000);
+	assert_int_equal(n.g[0].num_got, 0);
+	n.g[0].buffers = GUEST_QUEUE;
+	while (n.be->ops->receive(n.be, 0, 64) != 0)
+		n.g[0].buffers = GUEST_QUEUE;
+	assert_int_equal(n.g[0].num_got + n.g[0].drops[VIO_DROP_NO_BUFFER], 20000);
+	net_close(&n);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(gives_an_address),
+		cmocka_unit_test(answers_arp_and_ping),
+		cmocka_unit_test(is_silent_when_idle),
+		cmocka_unit_test(talks_tcp),
+		cmocka_unit_test(takes_large_segments),
+		cmocka_unit_test(lets_data_wait_in_the_kernel),
+		cmocka_unit_test(lets_data_wait_for_acknowledgement),
+		cmocka_unit_test(steers_flows),
+		cmocka_unit_test(forwards_ports),
+		cmocka_unit_test(keeps_frames_over_a_stop),
+		cmocka_unit_test(bounds_what_waits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

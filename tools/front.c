@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "front.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tool.h"
+
+#define SCHEME "vhost-user:"
+
+volatile sig_atomic_t front_ending;
+
+int front_address(const char *command, const char *option, const char *text,
+		  struct front_address *address)
+{
+	const char *path, *comma;
+	size_t len;
+
+	if (strncmp(text, "pci:", 4) == 0)
+		return tool_usage(command,
+				  "%s: pci: this build reaches devices by vhost-user:PATH "
+				  "only",
+				  text);
+	if (strncmp(text, SCHEME, strlen(SCHEME)) != 0)
+		return tool_usage(command, "%s: %s: must be vhost-user:PATH[,server]", option,
+				  text);
+	path = text + strlen(SCHEME);
+	comma = strrchr(path, ',');
+	if (comma && strchr(comma, '/')) /* a path with a comma in it */
+		comma = NULL;
+	if (comma && strcmp(comma, ",server") != 0)
+		return tool_usage(command, "%s: %s: only \"server\" may follow the path", option,
+				  text);
+	len = comma ? (size_t)(comma - path) : strlen(path);
+	if (len == 0 || len >= sizeof(address->path))
+		return tool_usage(command, "%s: %s: a path of 1 to 107 bytes is needed", option,
+				  text);
+	memcpy(address->path, path, len);
+	address->path[len] = '\0';
+	address->server = comma != NULL;
+	return 0;
+}
+
+int front_seconds(const char *command, const char *option, const char *text, double min, double max,
+		  double *value)
+{
+	char *end;
+	double n;
+
+	n = strtod(text, &end);
+	if (end != text && *end == '\0' && n >= min && n <= max) {
+		*value = n;
+		return 0;
+	}
+	return tool_usage(command, "%s: %s: must be a number of seconds between %g and %g", option,
+			  text, min, max);
+}
+
+/* The line that the library gave, or what the error number says. */
+static int fail(const char *command, const struct front_conf *conf, const struct vio_error *err,
+		int ret)
+{
+	if (err->msg[0])
+		tool_fail(command, "%s", err->msg);
+	else
+		tool_fail(command, "%s: %s", conf->at.path, strerror(-ret));
+	return ret == -EINVAL || ret == -ENAMETOOLONG ? TOOL_USAGE : TOOL_FAILED;
+}
+
+int front_connect(const char *command, const struct front_conf *conf, struct front *front)
+{
+	struct vio_vhost_user_front_conf vu = {
+		.socket_path = conf->at.path,
+		.server = conf->at.server,
+		.timeout_ms = conf->timeout_ms,
+		.mtu = conf->mtu,
+	};
+	struct vio_error err = { "" };
+	int ret;
+
+	memset(front, 0, sizeof(*front));
+	signal(SIGPIPE, SIG_IGN);
+	ret = vio_dma_arena_create(conf->memory, VIO_LOG_WARN, &front->arena, &err);
+	if (!ret)
+		ret = vio_vhost_user_open(&vu, front->arena, &front->transport, &err);
+	return ret ? fail(command, conf, &err, ret) : 0;
+}
+
+int front_probe(const char *command, const struct front_conf *conf, struct front *front)
+{
+	struct vio_driver_opts opts = { .events = conf->events, .events_ctx = conf->events_ctx };
+	struct vio_error err = { "" };
+	int ret;
+
+	ret = vio_driver_probe(front->transport, vio_dma_arena_host(front->arena), &opts,
+			       &front->drv, &err);
+	if (ret) {
+		fail(command, conf, &err, ret);
+		return TOOL_FAILED;
+	}
+	front->transport = NULL;
+	return 0;
+}
+
+/* As large as asked for, if the device has rings of that size. */
+static uint32_t ring_size(const struct front *front, unsigned queue, uint32_t size)
+{
+	struct vio_driver_queue_info info;
+
+	if (vio_driver_queue_info(front->drv, queue, &info) == 0 && info.max < size)
+		return info.max;
+	return size;
+}
+
+static int set_up_pair(const struct front_queues *queues, unsigned id, struct front *front,
+		       struct vio_error *err)
+{
+	struct vio_rxq_conf rx = queues->rx;
+	struct vio_txq_conf tx = queues->tx;
+	int ret;
+
+	rx.ctx = tx.ctx = queues->ctx;
+	rx.size = ring_size(front, VIO_RXQ(id), queues->size);
+	tx.size = ring_size(front, VIO_TXQ(id), queues->size);
+	ret = vio_driver_rxq_configure(front->drv, id, &rx, err);
+	return ret ? ret : vio_driver_txq_configure(front->drv, id, &tx, err);
+}
+
+int front_start(const char *command, const struct front_queues *queues, struct front *front)
+{
+	struct vio_driver_conf conf = { .nb_rx = queues->pairs, .nb_tx = queues->pairs };
+	uint32_t room = queues->room > 2048 ? queues->room : 2048;
+	struct vio_error err = { "" };
+	unsigned i;
+	int ret;
+
+	ret = vio_pool_create(vio_dma_arena_host(front->arena), queues->buffers, room,
+			      &front->pool);
+	if (!ret)
+		ret = vio_driver_configure(front->drv, &conf, &err);
+	for (i = 0; i < queues->pairs && !ret; i++)
+		ret = set_up_pair(queues, i, front, &err);
+	if (!ret)
+		ret = vio_driver_start(front->drv, &err);
+	if (ret)
+		return tool_fail(command, "%s", err.msg[0] ? err.msg : strerror(-ret));
+	return 0;
+}
+
+void front_close(struct front *front)
+{
+	/* The driver gives its buffers back to the pool, which lies in the arena. */
+	vio_driver_release(front->drv);
+	vio_pool_destroy(front->pool);
+	vio_driver_transport_release(front->transport);
+	vio_dma_arena_destroy(front->arena);
+	memset(front, 0, sizeof(*front));
+}
+
+static void note_signal(int signo)
+{
+	(void)signo;
+	front_ending = 1;
+}
+
+sigset_t front_catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = note_signal };
+	sigset_t set, before;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	return before;
+}
+
+uint64_t front_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}

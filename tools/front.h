@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the driver-side subcommands share: where a device is, the way to it, and how to end. */
+#ifndef FRONT_H
+#define FRONT_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vioduct/driver_linux.h>
+
+struct front_address {
+	char path[256];
+	bool server;
+};
+
+/* "vhost-user:PATH[,server]". 0, or TOOL_USAGE with a message that begins with @option. */
+int front_address(const char *command, const char *option, const char *text,
+		  struct front_address *address);
+
+/* "1.5": a number of seconds from @min to @max. 0, or TOOL_USAGE with a message. */
+int front_seconds(const char *command, const char *option, const char *text, double min, double max,
+		  double *value);
+
+/* The way to a device, as far as it is open. */
+struct front {
+	struct vio_dma_arena *arena;
+	struct vio_driver_transport *transport; /* NULL once the driver owns it */
+	struct vio_driver *drv;
+	struct vio_pool *pool;
+};
+
+struct front_conf {
+	struct front_address at;
+	uint64_t memory;     /* bytes for rings and frames */
+	uint32_t mtu;	     /* unless the device says it; 0: none */
+	uint32_t timeout_ms; /* to wait for the device */
+	const struct vio_driver_events *events;
+	void *events_ctx;
+};
+
+/* Memory and transport; then the driver: features are negotiated. 0, or an exit status with a
+ * message; what was opened is closed by front_close() in any case. */
+int front_connect(const char *command, const struct front_conf *conf, struct front *front);
+int front_probe(const char *command, const struct front_conf *conf, struct front *front);
+void front_close(struct front *front);
+
+/* Queues to start the driver with, all alike; callbacks get @ctx. */
+struct front_queues {
+	unsigned pairs;
+	uint32_t size;	  /* descriptors of each ring, or what the device has if that is less */
+	uint32_t buffers; /* of the pool that is made for all of them */
+	uint32_t room;	  /* bytes of frame in each, at least; never less than 2048 */
+	struct vio_rxq_conf rx;
+	struct vio_txq_conf tx;
+	void *ctx;
+};
+
+/* Makes the pool, sets the queues up, starts. 0 or TOOL_FAILED with a message. */
+int front_start(const char *command, const struct front_queues *queues, struct front *front);
+
+/* From here on SIGINT and SIGTERM no longer end the process but set front_ending. They stay blocked
+ * but in waits that are given the mask returned. */
+sigset_t front_catch_signals(void);
+extern volatile sig_atomic_t front_ending;
+
+/* Monotonic nanoseconds. */
+uint64_t front_now(void);
+
+#endif
