@@ -52,10 +52,10 @@ struct bench {
 	struct vio_drvq *drv;
 	struct vio_devq *dev;
 	void *drv_storage, *dev_storage;
-	uint64_t frames;   /* of a round */
-	uint64_t mark;	   /* when the slice under way began */
-	uint64_t mark_at;  /* how many frames end it */
-	double *slices;	   /* Mpps of each; of the row under way */
+	uint64_t frames;  /* of a round */
+	uint64_t mark;	  /* when the slice under way began */
+	uint64_t mark_at; /* how many frames end it */
+	double *slices;	  /* Mpps of each; of the row under way */
 	size_t nr_slices;
 	uint64_t checksum; /* keeps the reads from being optimised away */
 };
@@ -295,27 +295,39 @@ static void drive_rx(struct bench *b)
 	b->checksum += sum;
 }
 
-static void device_tx(struct bench *b)
+/* Fills the @n buffers of a burst and returns them. */
+static void fill(struct bench *b, struct vio_chain *chains, int n, uint64_t sent)
 {
-	struct vio_chain chains[BURST];
-	struct vio_iov iov[2 * BURST];
-	uint64_t sent = 0;
 	int i;
 
-	while (sent < b->frames) {
-		int n = vio_devq_pop_burst(b->dev, b->mem, chains, BURST, iov, 2 * BURST);
+	for (i = 0; i < n; i++) {
+		frame_write(chains[i].iov->base, sent + (unsigned)i);
+		chains[i].written = FRAME;
+	}
+	vio_devq_push_burst(b->dev, chains, (unsigned)n);
+	vio_devq_publish(b->dev);
+}
 
-		if (n <= 0) {
+/* The next burst is taken before this one is filled: its lines come meanwhile. */
+static void device_tx(struct bench *b)
+{
+	struct vio_chain chains[2][BURST];
+	struct vio_iov iov[2][2 * BURST];
+	unsigned now = 0;
+	uint64_t sent = 0;
+	int n = 0;
+
+	while (sent < b->frames) {
+		int next = vio_devq_pop_burst(b->dev, b->mem, chains[!now], BURST, iov[!now],
+					      2 * BURST);
+
+		if (n > 0)
+			fill(b, chains[now], n, sent);
+		else if (next <= 0)
 			vio_cpu_relax();
-			continue;
-		}
-		for (i = 0; i < n; i++) {
-			frame_write(chains[i].iov->base, sent + (unsigned)i);
-			chains[i].written = FRAME;
-		}
-		vio_devq_push_burst(b->dev, chains, (unsigned)n);
-		vio_devq_publish(b->dev);
 		sent += (unsigned)n;
+		n = vio_max(next, 0);
+		now = !now;
 	}
 }
 

@@ -385,6 +385,8 @@ int bench_both(int argc, char **argv)
 	ret = run_rounds(&both, &rounds);
 	if (rounds)
 		print_results(&both, rounds);
+	else if (!ret)
+		ret = tool_fail(COMMAND, "ended before the first round was through");
 	unlink(both.socket);
 	rmdir(both.folder);
 	free(both.samples);

@@ -60,8 +60,8 @@ struct run {
 	uint64_t expected;  /* rxonly, verified: numbers of streams that have ended */
 	uint64_t sum;	    /* keeps the reading of frames from being optimised away */
 	bool foreign;	    /* rxonly: the frames are not of `source` */
-	uint64_t begun, moved, looked, shown, end; /* moments; 0: not yet */
-	uint8_t whole[VIO_FRAME_MAX_LEN];	   /* a frame that came in pieces */
+	uint64_t begun, moved, last, looked, shown, end; /* moments; 0: not yet */
+	uint8_t whole[VIO_FRAME_MAX_LEN];		 /* a frame that came in pieces */
 	struct pair pairs[];
 };
 
@@ -315,6 +315,9 @@ static void recover(struct run *run)
 	if (ret && front_ending) {
 		run->result->ended = true;
 		give_up(run, TOOL_OK);
+	} else if (ret == -EAGAIN) {
+		give_up(run, tool_fail(COMMAND, "the device did not come back within %g seconds",
+				       run->conf->patience));
 	} else if (ret) {
 		give_up(run, tool_fail(COMMAND, "%s", err.msg[0] ? err.msg : strerror(-ret)));
 	} else {
@@ -421,11 +424,12 @@ static void look(struct run *run, bool moved)
 	if (moved)
 		run->moved = now;
 	if (moved && !run->begun) {
-		run->begun = now;
+		run->begun = run->last;
 		run->end = run->frames != UINT64_MAX ?
 				   0 :
 				   now + (uint64_t)(run->conf->seconds * (double)SECOND);
 	}
+	run->last = now;
 	if (run->end && now >= run->end)
 		run->sending = false;
 	if (now - run->looked < LOOK_EACH)
@@ -449,7 +453,7 @@ static void loop(struct run *run)
 	bool moved = false;
 	int ret;
 
-	run->moved = run->looked = run->shown = front_now();
+	run->moved = run->last = run->looked = run->shown = front_now();
 	while (!run->over && !finished(run)) {
 		ret = turn(run);
 		if (ret < 0) {

@@ -397,7 +397,9 @@ static int run_devices(const struct vio_port_conf *confs, int n, const struct pr
 	for (i = 0; i < n; i++) {
 		ret = vio_port_open(host, workers, &confs[i], &ports[i], &err);
 		if (ret) {
-			ret = tool_fail("device", "%s", err.msg[0] ? err.msg : strerror(-ret));
+			/* What the user asked for can't be, or the system refused it. */
+			ret = (ret == -EINVAL ? tool_usage : tool_fail)(
+				"device", "%s", err.msg[0] ? err.msg : strerror(-ret));
 			goto close;
 		}
 		say_where(&confs[i]);

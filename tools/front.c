@@ -83,7 +83,7 @@ int front_connect(const char *command, const struct front_conf *conf, struct fro
 
 	memset(front, 0, sizeof(*front));
 	signal(SIGPIPE, SIG_IGN);
-	ret = vio_dma_arena_create(conf->memory, VIO_LOG_WARN, &front->arena, &err);
+	ret = vio_dma_arena_create(conf->memory, VIO_LOG_ERROR, &front->arena, &err);
 	if (!ret)
 		ret = vio_vhost_user_open(&vu, front->arena, &front->transport, &err);
 	return ret ? fail(command, conf, &err, ret) : 0;

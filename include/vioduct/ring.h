@@ -172,8 +172,10 @@ VIO_API bool vio_drvq_has_used(const struct vio_drvq *q);
 
 /*
  * Asks the device for an interrupt when it next uses a buffer; with @after > 0 and EVENT_IDX, only
- * once it has used @after more than one. Returns true when used buffers are there already: the
- * caller must reap them, for no interrupt will come for those (virtio 1.4, 2.7.7.1; assertion 14).
+ * once it has used @after more than one (or all that are in flight, when those are fewer). Returns
+ * true when so many used buffers are there already: the caller must reap them, for no interrupt
+ * will come for those (virtio 1.4, 2.7.7.1; assertion 14). Asks once: to be asked anew after each
+ * reap. False on a broken queue.
  */
 VIO_API bool vio_drvq_notify_enable(struct vio_drvq *q, uint16_t after);
 VIO_API void vio_drvq_notify_disable(struct vio_drvq *q);
@@ -243,7 +245,8 @@ VIO_API uint32_t vio_devq_base(const struct vio_devq *q);
  * Takes up to @n buffers. Each descriptor is read from shared memory exactly once, translated
  * through @mem and checked; the pieces are written to the pool @iov of @niov entries, each chain
  * preceded by one spare entry that is the caller's (iov[-1]). Stops early when the pool has no room
- * for the next chain (an empty pool of vio_devq_pool_min() entries holds any legal chain).
+ * for the next chain (an empty pool of vio_devq_pool_min() entries holds any legal chain). The first
+ * cache line of each piece of a short chain is prefetched for what the device may do with it.
  *
  * Returns the number of chains, 0 when there are none; -EPROTO when the queue is broken: chains
  * before the bad one are delivered first, by a call of their own.

@@ -29,9 +29,10 @@ static uint32_t get_word(const struct vio_fifo *f, uint32_t at)
 	return word;
 }
 
-bool vio_fifo_put(struct vio_fifo *f, const void *p, uint32_t len)
+bool vio_fifo_put(struct vio_fifo *f, const void *head, uint32_t head_len, const void *p,
+		  uint32_t len)
 {
-	uint32_t need = record_size(len);
+	uint32_t need = record_size(head_len + len);
 
 	if (need > f->size)
 		return false;
@@ -47,8 +48,9 @@ bool vio_fifo_put(struct vio_fifo *f, const void *p, uint32_t len)
 			put_word(f, f->free, WRAPPED);
 		f->free = 0;
 	}
-	put_word(f, f->free, len);
-	memcpy(f->memory + f->free + WORD, p, len);
+	put_word(f, f->free, head_len + len);
+	memcpy(f->memory + f->free + WORD, head, head_len);
+	memcpy(f->memory + f->free + WORD + head_len, p, len);
 	f->free += need;
 	f->frames++;
 	return true;

@@ -14,8 +14,10 @@ struct vio_fifo {
 	uint32_t frames; /* how many wait */
 };
 
-/* Appends a copy of the @len bytes at @p; false when there is no room. */
-bool vio_fifo_put(struct vio_fifo *f, const void *p, uint32_t len);
+/* Appends a copy of the @head_len bytes at @head with the @len bytes at @p behind them, as one; false
+ * when there is no room. */
+bool vio_fifo_put(struct vio_fifo *f, const void *head, uint32_t head_len, const void *p,
+		  uint32_t len);
 
 /* The oldest frame and its length, or NULL. It stays until vio_fifo_drop(). */
 uint8_t *vio_fifo_first(struct vio_fifo *f, uint32_t *len);

@@ -231,15 +231,23 @@ static void keep(const struct tap *t, struct tap_pair *p, const struct vio_frame
 	p->pending.len = len;
 }
 
-/* Delivers the frame that waits, if any. False when it has to wait on; *@done counts it. */
-static bool deliver_pending(struct tap_pair *p, unsigned *done)
+/* Whether the guest still takes such a frame: it may have changed its mind since it was queued. */
+static bool acceptable(const struct tap *t, const struct vio_frame *frame)
 {
-	int ret;
+	if (vio_likely(frame->meta.gso_type == VIO_NET_HDR_GSO_NONE &&
+		       !(frame->meta.flags & VIO_NET_HDR_F_NEEDS_CSUM)))
+		return true;
+	return (vio_frame_offloads(frame) & ~vio_load(&t->accepts)) == 0;
+}
 
+/* Delivers the frame that waits, if any. False when it has to wait on; *@done counts it. */
+static bool deliver_pending(const struct tap *t, struct tap_pair *p, unsigned *done)
+{
 	if (vio_likely(p->pending.len == 0))
 		return true;
-	ret = vio_sink_give(p->sink, &p->pending);
-	if (ret == 0)
+	if (!acceptable(t, &p->pending))
+		p->sink->ops->drop(p->sink, VIO_DROP_BAD_GSO, 1);
+	else if (vio_sink_give(p->sink, &p->pending) == 0)
 		return false;
 	p->pending.len = 0;
 	(*done)++;
@@ -258,7 +266,7 @@ static vio_noinline bool receive_odd(struct tap *t, unsigned pair, struct vio_fr
 	p->sink->ops->commit(p->sink, room, 0);
 	if (fits) {
 		p->hint = ROOM_LARGE;
-		return deliver_pending(p, done);
+		return deliver_pending(t, p, done);
 	}
 	if (len >= 0) {
 		p->sink->ops->drop(p->sink,
@@ -286,6 +294,12 @@ static bool receive_one(struct tap *t, unsigned pair, unsigned *done)
 		return receive_odd(t, pair, &room, held, len, done);
 	room.len = (uint32_t)len;
 	room.meta = decode_header(t, p);
+	if (vio_unlikely(!acceptable(t, &room))) {
+		p->sink->ops->commit(p->sink, &room, 0);
+		p->sink->ops->drop(p->sink, VIO_DROP_BAD_GSO, 1);
+		(*done)++;
+		return true;
+	}
 	p->hint = len > ROOM_SMALL ? ROOM_LARGE : ROOM_SMALL;
 	p->sink->ops->commit(p->sink, &room, 1);
 	(*done)++;
@@ -298,7 +312,7 @@ static int tap_receive(struct vio_backend *be, unsigned pair, unsigned budget)
 	struct tap_pair *p = &t->pairs[pair];
 	unsigned done = 0;
 
-	if (p->sink == NULL || !deliver_pending(p, &done))
+	if (p->sink == NULL || !deliver_pending(t, p, &done))
 		return 0;
 	while (done < budget && !p->dead && receive_one(t, pair, &done))
 		continue;

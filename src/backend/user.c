@@ -5,8 +5,8 @@
  *
  * libslirp is a TCP/IP stack of one thread: a frame of the guest goes in by slirp_input(), frames for
  * it come out of a callback, at any time that libslirp is called. All queue pairs are served by one
- * worker (VIO_BACKEND_ONE_THREAD). Sockets and timers are asked for in receive() of pair 0, whose
- * descriptor is the one to sleep on (user_wait.c).
+ * worker (VIO_BACKEND_ONE_THREAD). The descriptor of pair 0 is what to sleep on for sockets and timers
+ * (user_wait.c).
  *
  * Towards libslirp each frame is copied once into private memory, because libslirp looks at headers
  * more than once and the guest could change them in between. A large TCP/IPv4 frame goes in whole (it
@@ -18,6 +18,13 @@
  * frames waiting (the only one, mostly), libslirp's sockets are left alone, so that data stays in the
  * kernel. What finds a queue full is dropped and counted, as on a wire; TCP repeats it.
  *
+ * TCP segments that libslirp emits one after the other, in one call, are merged into a large frame
+ * when the guest accepts such (merge.c). Nothing is held back for that: what is collected goes out
+ * before the call that serves the pair returns, and before any other frame.
+ *
+ * Any pair that is served looks after libslirp, since all are on one thread. What that brings for
+ * another pair waits in its queue, and that pair is woken by a descriptor of its own (its bell).
+ *
  * A frame for the guest goes to the pair that the guest last used for that flow, as a device does
  * that steers automatically (virtio 1.4, 5.1.6.5.6.2): a table by a hash of the flow's addresses and
  * ports, the same for both directions.
@@ -25,12 +32,16 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/barrier.h"
 #include "base/endian.h"
 #include "base/fmt.h"
 #include "base/iov.h"
 #include "fifo.h"
+#include "merge.h"
 #include "net/parse.h"
 #include "user.h"
 
@@ -46,6 +57,8 @@ struct user_pair {
 	struct vio_fifo waiting;
 	unsigned given; /* committed since receive() last told */
 	bool starved;	/* the guest had no room at the last try */
+	int bell; /* eventfd: wakes the pair when frames wait that another one brought; or -1 */
+	bool rung;
 };
 
 struct user {
@@ -66,6 +79,8 @@ struct user {
 	uint8_t *queues;
 	uint8_t flow_pair[FLOWS];
 	uint8_t copy[VIO_FRAME_MAX_LEN];
+	uint32_t accepts; /* VIO_OFFLOAD_*; written by the control thread */
+	struct vio_merge merge;
 	struct user_pair pairs[VIO_USER_MAX_PAIRS];
 };
 
@@ -80,6 +95,7 @@ static unsigned flow_hash(const uint8_t *frame, size_t len)
 	uint32_t hash;
 	unsigned at, words;
 
+	len = vio_min(len, (size_t)VIO_HDR_SCRATCH);
 	if (vio_parse(frame, len, &h) < 0)
 		return 0;
 	at = h.l3 + (h.version == 4 ? 12u : 8u);
@@ -113,10 +129,11 @@ static unsigned pair_of(const struct user *u, const uint8_t *frame, size_t len)
  */
 
 /* Gives one frame now. False when it has to wait. */
-static bool give(struct user_pair *p, const uint8_t *frame, uint32_t len)
+static bool give(struct user_pair *p, const struct vio_net_meta *meta, const uint8_t *frame,
+		 uint32_t len)
 {
 	struct vio_iov iov = { (uint8_t *)(uintptr_t)frame, len };
-	struct vio_frame whole = { .iov = &iov, .iovcnt = 1, .len = len };
+	struct vio_frame whole = { .iov = &iov, .iovcnt = 1, .len = len, .meta = *meta };
 	int ret = vio_sink_give(p->sink, &whole);
 
 	if (ret > 0)
@@ -125,27 +142,75 @@ static bool give(struct user_pair *p, const uint8_t *frame, uint32_t len)
 	return ret != 0;
 }
 
-static ssize_t send_packet(const void *frame, size_t len, void *opaque)
+/* Frames wait for a pair that is not being served. */
+static void ring_bell(struct user_pair *p)
 {
-	struct user *u = opaque;
+	if (p->rung || p->bell < 0)
+		return;
+	p->rung = eventfd_write(p->bell, 1) == 0;
+}
+
+static void answer_bell(struct user_pair *p)
+{
+	eventfd_t rings;
+
+	if (p->rung && eventfd_read(p->bell, &rings) == 0)
+		p->rung = false;
+}
+
+/* Gives one frame now or lets it wait. */
+static void deliver(struct user *u, const struct vio_net_meta *meta, const uint8_t *frame,
+		    uint32_t len)
+{
 	unsigned pair = pair_of(u, frame, len);
 	struct user_pair *p = &u->pairs[pair];
 
 	if (p->sink != NULL && pair == u->working && p->waiting.frames == 0 && !p->starved &&
-	    p->given < u->budget && give(p, frame, (uint32_t)len))
-		return (ssize_t)len;
-	if (!vio_fifo_put(&p->waiting, frame, (uint32_t)len) && p->sink != NULL)
+	    p->given < u->budget && give(p, meta, frame, len))
+		return;
+	if (vio_fifo_put(&p->waiting, meta, sizeof(*meta), frame, len)) {
+		if (pair != u->working)
+			ring_bell(p);
+	} else if (p->sink != NULL) {
 		p->sink->ops->drop(p->sink, VIO_DROP_NO_BUFFER, 1);
+	}
+}
+
+static void deliver_merged(struct user *u)
+{
+	struct vio_net_meta meta;
+	uint32_t len = vio_merge_finish(&u->merge, &meta);
+
+	if (len != 0)
+		deliver(u, &meta, u->merge.bytes, len);
+}
+
+static ssize_t send_packet(const void *frame, size_t len, void *opaque)
+{
+	static const struct vio_net_meta nothing;
+	struct user *u = opaque;
+	uint32_t accepts = vio_load(&u->accepts);
+
+	if (vio_merge_add(&u->merge, accepts, frame, (uint32_t)len))
+		return (ssize_t)len;
+	deliver_merged(u);
+	if (!vio_merge_add(&u->merge, accepts, frame, (uint32_t)len))
+		deliver(u, &nothing, frame, (uint32_t)len);
 	return (ssize_t)len; /* anything less would be logged for each frame */
 }
 
 static void give_waiting(struct user *u, struct user_pair *p)
 {
+	struct vio_net_meta meta;
 	uint32_t len;
-	uint8_t *frame;
+	uint8_t *waiting;
 
-	while (p->given < u->budget && (frame = vio_fifo_first(&p->waiting, &len)) != NULL) {
-		if (!give(p, frame, len))
+	while (p->given < u->budget && (waiting = vio_fifo_first(&p->waiting, &len)) != NULL) {
+		memcpy(&meta, waiting, sizeof(meta));
+		if (meta.gso_type != 0 && vio_load(&u->accepts) == 0)
+			p->sink->ops->drop(p->sink, VIO_DROP_BAD_GSO,
+					   1); /* merged before a reset */
+		else if (!give(p, &meta, waiting + sizeof(meta), len - (uint32_t)sizeof(meta)))
 			break;
 		vio_fifo_drop(&p->waiting);
 	}
@@ -177,6 +242,7 @@ static void serve(struct user *u)
 	u->woken = false;
 	if (work)
 		vio_user_wait_dispatch(&u->wait, u->slirp);
+	deliver_merged(u);
 	u->next_look = work ? now : now + LOOK_NS;
 }
 
@@ -191,8 +257,9 @@ static int user_receive(struct vio_backend *be, unsigned pair, unsigned budget)
 	p->starved = false;
 	u->working = pair;
 	u->budget = budget;
+	answer_bell(p);
 	give_waiting(u, p);
-	if (pair == 0 && p->given < budget)
+	if (p->given < budget)
 		serve(u);
 	given = p->given;
 	p->given = 0;
@@ -206,8 +273,6 @@ static bool user_arm(struct vio_backend *be, unsigned pair)
 
 	if (p->given != 0 || (p->waiting.frames != 0 && !p->starved))
 		return true;
-	if (pair != 0)
-		return false;
 	if (u->touched)
 		return true;
 	u->woken = true;
@@ -227,13 +292,16 @@ static int user_send(struct vio_backend *be, unsigned pair, struct vio_frame *fr
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t len = frames[i].len;
 
-		if (len > sizeof(u->copy))
+		if (len > sizeof(u->copy)) {
+			deliver_merged(u);
 			return i != 0 ? (int)i : -E2BIG;
+		}
 		vio_iov_to_buf(frames[i].iov, frames[i].iovcnt, 0, u->copy, len);
 		learn_flow(u, pair, u->copy, len);
 		u->touched = true;
 		slirp_input(u->slirp, u->copy, (int)len);
 	}
+	deliver_merged(u);
 	return (int)n;
 }
 
@@ -299,7 +367,15 @@ static const SlirpCb callbacks = {
  */
 static int user_fd(struct vio_backend *be, unsigned pair)
 {
-	return pair == 0 ? vio_container_of(be, struct user, be)->wait.epoll : -1;
+	struct user *u = vio_container_of(be, struct user, be);
+
+	return pair == 0 ? u->wait.epoll : u->pairs[pair].bell;
+}
+
+static int user_set_rx_offloads(struct vio_backend *be, uint32_t offloads)
+{
+	vio_store(&vio_container_of(be, struct user, be)->accepts, offloads);
+	return 0;
 }
 
 static int user_set_pairs(struct vio_backend *be, unsigned pairs)
@@ -343,6 +419,10 @@ static void user_close(struct vio_backend *be)
 
 	if (u->slirp != NULL)
 		slirp_cleanup(u->slirp);
+	for (unsigned i = 0; i < u->num_pairs; i++) {
+		if (u->pairs[i].bell >= 0)
+			close(u->pairs[i].bell);
+	}
 	vio_user_wait_close(&u->wait);
 	host->free(host->ctx, u->queues, (size_t)u->queue_bytes * u->num_pairs);
 	host->free(host->ctx, u, sizeof(*u));
@@ -364,11 +444,31 @@ static int make_queues(struct user *u, const struct vio_backend_config *config,
 	u->active = config->pairs;
 	u->queue_bytes = vio_max(QUEUE_BYTES / config->pairs, QUEUE_BYTES_MIN) & ~3u;
 	u->queues = vio_backend_alloc(KIND, config, (size_t)u->queue_bytes * u->num_pairs, err);
+	for (unsigned i = 0; i < u->num_pairs; i++)
+		u->pairs[i].bell = -1;
 	if (u->queues == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < u->num_pairs; i++) {
 		u->pairs[i].waiting.memory = u->queues + (size_t)u->queue_bytes * i;
 		u->pairs[i].waiting.size = u->queue_bytes;
+	}
+	return 0;
+}
+
+/* A bell for each pair, where there are others that could bring it something. */
+static int make_bells(struct user *u, struct vio_error *err)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	for (unsigned i = 0; i < u->num_pairs && u->num_pairs > 1; i++) {
+		u->pairs[i].bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (u->pairs[i].bell < 0 || (i == 0 && epoll_ctl(u->wait.epoll, EPOLL_CTL_ADD,
+								 u->pairs[i].bell, &ev) < 0)) {
+			int ret = -errno;
+
+			vio_error_set(err, KIND ": can't make what to wait on: %s", strerror(-ret));
+			return ret;
+		}
 	}
 	return 0;
 }
@@ -406,6 +506,7 @@ static int user_open(const struct vio_backend_config *config, struct vio_backend
 	u->be.ops = &vio_backend_user;
 	u->be.caps = (struct vio_backend_caps){
 		.tx_offloads = VIO_OFFLOAD_TSO4 | VIO_OFFLOAD_ECN,
+		.rx_offloads = VIO_OFFLOAD_CSUM | VIO_OFFLOAD_TSO4 | VIO_OFFLOAD_TSO6,
 		.flags = VIO_BACKEND_ONE_THREAD,
 		.max_pairs = config->pairs,
 		.max_mtu = (uint16_t)o.slirp.if_mtu,
@@ -415,6 +516,8 @@ static int user_open(const struct vio_backend_config *config, struct vio_backend
 	if (ret < 0)
 		goto free;
 	ret = make_queues(u, config, err);
+	if (ret == 0)
+		ret = make_bells(u, err);
 	if (ret == 0)
 		ret = start_slirp(u, config, &o, err);
 	if (ret < 0) {
@@ -442,6 +545,7 @@ const struct vio_backend_ops vio_backend_user = {
 	.receive = user_receive,
 	.fd = user_fd,
 	.arm = user_arm,
+	.set_rx_offloads = user_set_rx_offloads,
 	.set_pairs = user_set_pairs,
 	.describe = user_describe,
 };

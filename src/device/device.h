@@ -68,7 +68,8 @@ struct vio_device {
 	uint32_t hdr_size; /* of the net header, from accepted */
 	uint32_t soft;	   /* VIO_OFFLOAD_* that the back end lacks: done here */
 	bool mergeable;
-	bool big_endian; /* a legacy driver on a big-endian guest */
+	unsigned pairs_used; /* that the back end was told of; 0: none yet */
+	bool big_endian;     /* a legacy driver on a big-endian guest */
 
 	/* control only, but for link */
 	bool refused; /* the driver's last choice of features was impossible */

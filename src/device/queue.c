@@ -5,6 +5,24 @@
 #include <errno.h>
 #include <string.h>
 
+/*
+ * Tells the back end how many pairs the guest can be reached through: a tap detaches the queues of
+ * the others, so that the kernel steers nothing to where nobody looks. Never less than one.
+ */
+static void tell_pairs(struct vio_device *dev)
+{
+	unsigned i, used = 1;
+
+	for (i = 1; i < dev->props.queue_pairs; i++)
+		if (dev->pairs[i].rx.vq && dev->pairs[i].rx.enabled)
+			used = i + 1;
+	if (used == dev->pairs_used)
+		return;
+	dev->pairs_used = used;
+	if (dev->backend->ops->set_pairs)
+		dev->backend->ops->set_pairs(dev->backend, used);
+}
+
 int vio_device_queue_start(struct vio_device *dev, unsigned queue,
 			   const struct vio_devq_setup *setup, const struct vio_mem *mem)
 {
@@ -44,6 +62,7 @@ int vio_device_queue_start(struct vio_device *dev, unsigned queue,
 	q->had = 0;
 	q->seg_done = 0;
 	q->seg_id = 0;
+	tell_pairs(dev);
 	return 0;
 }
 
@@ -82,6 +101,7 @@ int vio_device_queue_enable(struct vio_device *dev, unsigned queue, bool enable)
 	if (!q || !q->vq)
 		return -ENOENT;
 	q->enabled = enable;
+	tell_pairs(dev);
 	return 0;
 }
 
@@ -220,7 +240,7 @@ bool vio_device_rx_starved(struct vio_device *dev, unsigned pair)
 {
 	struct vio_device_queue *q = &dev->pairs[pair].rx;
 
-	return !rx_open(dev, q) || (q->starved && q->had == 0 && !vio_devq_has_avail(q->vq));
+	return !rx_open(dev, q) || (q->starved && !vio_devq_has_avail(q->vq));
 }
 
 bool vio_device_rx_short(struct vio_device *dev, unsigned pair)

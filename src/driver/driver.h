@@ -253,7 +253,7 @@ int vio_driver_read_status(struct vio_driver *drv, uint16_t *status);
 
 /* rx.c */
 int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n,
-			  unsigned *work);
+			  unsigned limit, unsigned *work);
 bool vio_driver_rx_refill(struct vio_driver_queue *q);
 bool vio_driver_rx_wants_refill(const struct vio_driver_queue *q);
 void vio_driver_rx_put_off(struct vio_driver_queue *q);

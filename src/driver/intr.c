@@ -84,17 +84,12 @@ bool vio_driver_interrupt(struct vio_driver *drv, unsigned queue)
 
 /* ---- One at a time --------------------------------------------------------------------------- */
 
-/* Looks for one frame, past bad ones, through at most what the ring can hold. */
+/* Looks for one frame, past bad ones. */
 static int receive_one(struct vio_driver_queue *q, struct vio_buf **frame)
 {
-	unsigned work = 0, before;
-	int n;
+	unsigned work = 0;
 
-	do {
-		before = work;
-		n = vio_driver_rx_receive(q, frame, 1, &work);
-	} while (n == 0 && work != before && work < q->num);
-	return n;
+	return vio_driver_rx_receive(q, frame, 1, UINT32_MAX, &work);
 }
 
 int vio_driver_rx_one(struct vio_driver *drv, unsigned id, struct vio_buf **frame)
@@ -154,7 +149,7 @@ static int hand_up(struct vio_driver_queue *q, unsigned budget)
 	while (work < budget) {
 		before = work;
 		n = vio_driver_rx_receive(q, frames, vio_min(budget - work, VIO_REFILL_BURST),
-					  &work);
+					  budget, &work);
 		if (n < 0)
 			return work > 0 ? (int)work : n;
 		if (n > 0)

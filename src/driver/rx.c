@@ -246,11 +246,12 @@ static vio_noinline unsigned take_kept(struct vio_driver_queue *q, struct vio_bu
 }
 
 /*
- * Takes up to @n frames. @work counts the buffers that were looked at, so that a device that sends
- * nothing but rubbish does not keep a poll going. Returns the number of frames, or -EPROTO.
+ * Takes up to @n frames. *@work counts the buffers that were looked at, up to @limit, so that a
+ * device that sends nothing but rubbish does not keep a poll going. Returns the number of frames,
+ * or -EPROTO.
  */
 int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n,
-			  unsigned *work)
+			  unsigned limit, unsigned *work)
 {
 	unsigned got = 0, want;
 	int ret = 0;
@@ -259,8 +260,9 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
 		got = take_kept(q, frames, n);
 		*work += got;
 	}
-	while (got < n) {
-		want = vio_min(n - got, VIO_DRIVER_BURST);
+	while (got < n && *work < limit) {
+		want = vio_min(n - got, limit - *work);
+		want = vio_min(want, VIO_DRIVER_BURST);
 		ret = vio_drvq_reap_burst(q->vq, q->done, want);
 		if (ret <= 0)
 			break;
@@ -449,8 +451,10 @@ static bool refill_burst(struct vio_driver_queue *q, unsigned want, bool *full)
 	added = vio_drvq_add_burst(q->vq, q->adds, r.nadds);
 	if (vio_unlikely((unsigned)added != r.nadds || r.taken != got))
 		give_back(q, &r, added < 0 ? 0 : (unsigned)added, got);
-	*full = added < (int)r.nadds;
-	return r.taken == got && got == want;
+	/* Where several buffers are posted as one, what is left of a burst waits for the next. */
+	*full = added < (int)r.nadds ||
+		(!q->mergeable && r.nadds == 0 && got == want && want < VIO_DRIVER_BURST);
+	return got == want && r.nadds > 0;
 }
 
 /* Returns false when buffers were short. */
@@ -486,7 +490,7 @@ int vio_driver_rx_burst(struct vio_driver *drv, unsigned id, struct vio_buf **fr
 		return ret;
 	if (vio_unlikely(q->intr_ring && !vio_load(&q->armed)))
 		vio_driver_disarm(q);
-	ret = vio_driver_rx_receive(q, frames, n, &work);
+	ret = vio_driver_rx_receive(q, frames, n, UINT32_MAX, &work);
 	if (vio_likely(ret >= 0) && vio_driver_rx_wants_refill(q))
 		vio_driver_rx_refill(q);
 	return ret;

@@ -178,23 +178,28 @@ static bool turn(struct vio_worker *w)
 	return moved;
 }
 
-/* Everything active was just found without work: goes on looking for a while. */
-static void poll_a_while(struct vio_worker *w)
+/*
+ * Everything active was just found without work: goes on looking for a while. Returns true when
+ * there is something to look at; false when the last look, too, found nothing. Only what was just
+ * looked at may be armed: what a back end said or what a kick brought is known to that look alone.
+ */
+static bool poll_a_while(struct vio_worker *w)
 {
 	uint64_t end = now_ns(w) + w->poll_ns;
 	unsigned spins = 0;
 
-	while (!vio_load(&w->rung)) {
+	do {
+		vio_cpu_relax();
+		take_events(w, 0);
+		if (vio_load(&w->rung))
+			return true;
 		if (turn(w)) {
 			w->poll_ns = vio_min(w->poll_ns * 2, w->set->busy_poll_ns);
-			return;
+			return true;
 		}
-		take_events(w, 0);
-		vio_cpu_relax();
-		if ((++spins & 7) == 0 && now_ns(w) >= end)
-			break;
-	}
+	} while ((++spins & 7) != 0 || now_ns(w) < end);
 	w->poll_ns = w->poll_ns / 2 < 1000 ? 0 : w->poll_ns / 2;
+	return false;
 }
 
 static bool arm_all(struct vio_worker *w)
@@ -240,9 +245,8 @@ static void *worker_main(void *arg)
 			take_events(w, 0);
 			continue;
 		}
-		if (w->poll_ns && w->active)
-			poll_a_while(w);
-		if (w->active && !vio_load(&w->rung))
+		/* Without polling turn() has armed what it found without work. */
+		if (w->poll_ns && w->active && !poll_a_while(w))
 			arm_all(w);
 	}
 	return NULL;

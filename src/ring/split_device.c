@@ -156,8 +156,7 @@ static bool table_ok(const struct split_devq *q, struct split_desc d, bool neste
 	uint32_t len = split_meta_len(d.meta);
 
 	return q->indirect && !nested && !(d.meta & SPLIT_META_NEXT) && len != 0 &&
-	       len % sizeof(struct split_desc) == 0 &&
-	       len / sizeof(struct split_desc) <= q->q.num;
+	       len % sizeof(struct split_desc) == 0 && len / sizeof(struct split_desc) <= q->q.num;
 }
 
 /*
@@ -372,7 +371,7 @@ static int split_pop_burst(struct vio_devq *base, const struct vio_mem *mem,
 	n = (unsigned)(chain - chains);
 	/* Chains before a bad one are good: the next call meets the bad one first. */
 	if (vio_unlikely(n == 0 && pieces < 0 && pieces != WALK_NO_ROOM)) {
-		vio_devq_break(&q->q, (enum vio_vq_error)-pieces);
+		vio_devq_break(&q->q, (enum vio_vq_error) - pieces);
 		return -EPROTO;
 	}
 	q->q.in_flight += n;

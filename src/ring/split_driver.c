@@ -33,9 +33,9 @@ struct split_drvq {
 	/* Constant from set-up on. */
 	uint32_t mask; /* num - 1 */
 	bool event_idx;
-	struct split_desc *desc;       /* shared, ours to write */
-	struct vio_virtq_avail *avail; /* shared, ours to write */
-	uint16_t *used_event;	       /* shared, ours to write */
+	struct split_desc *desc;	   /* shared, ours to write */
+	struct vio_virtq_avail *avail;	   /* shared, ours to write */
+	uint16_t *used_event;		   /* shared, ours to write */
 	const struct vio_virtq_used *used; /* shared, the device writes it */
 	const uint16_t *avail_event;	   /* shared, the device writes it */
 	struct split_slot *slots;	   /* one per descriptor */
@@ -551,8 +551,7 @@ int vio_split_drvq_init(void *storage, const struct vio_drvq_setup *setup, struc
 	}
 	/* Interrupts off: by flag, or by an event that lies behind. */
 	q->used_event_now = UINT16_MAX;
-	vio_store(&q->avail->flags,
-		  vio_le16(q->event_idx ? 0 : VIO_VIRTQ_AVAIL_F_NO_INTERRUPT));
+	vio_store(&q->avail->flags, vio_le16(q->event_idx ? 0 : VIO_VIRTQ_AVAIL_F_NO_INTERRUPT));
 	if (q->event_idx)
 		vio_store(q->used_event, vio_le16(q->used_event_now));
 	*out = &q->q;

@@ -25,7 +25,6 @@ from lib.guest import Image  # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: runs only with VIO_E2E_LONG=1")
-    config.addinivalue_line("markers", "no_program: runs without the program under test")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -34,13 +33,10 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="a long run: VIO_E2E_LONG=1"))
 
 
-@pytest.fixture(autouse=True)
-def program(request):
-    """Tests of the program are skipped where it has not been built."""
-    if "no_program" in request.keywords or paths.REFERENCE:
-        return
-    if not os.access(paths.VIODUCT, os.X_OK):
-        pytest.skip("no program at %s" % paths.VIODUCT)
+@pytest.fixture(autouse=True, scope="session")
+def program():
+    """A missing peer is a reason to skip; a missing program is a failure."""
+    assert paths.REFERENCE or os.access(paths.VIODUCT, os.X_OK), "no program at " + paths.VIODUCT
 
 
 @pytest.fixture(scope="session")

@@ -209,6 +209,7 @@ def test_served_over_an_inherited_descriptor():
         theirs.close()
         with vhost.FrontEnd(ours) as front_end:
             assert front_end.handshake() & vhost.F_VERSION_1
+        device.process.wait_for(r"^serving fd", stream="stderr")
         device.process.signal(signal.SIGTERM)
         assert device.process.wait(10) == 0
 
@@ -259,6 +260,17 @@ def test_probe_names_what_is_offered(scratch):
         shown = str(vioduct.tool(["probe", "vhost-user:" + path]))
     for expected in ("VIRTIO_F_VERSION_1", "VIRTIO_NET_F_MAC", "VIRTIO_NET_F_MQ"):
         assert expected in shown, shown
+
+
+@pytest.mark.parametrize("size", [64, 1514, 9000])
+def test_driver_checks_generated_frames(scratch, size):
+    """Every byte and every sequence number of what `source` makes."""
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", "source,size=%d" % size]) as device:
+        device.wait_listening()
+        result = vioduct.bench_driver(path, "rxonly", 200000, size, verify=True)
+    assert result["rx_packets"] >= 200000
+    assert result["lost"] == 0 and result["corrupt"] == 0
 
 
 def test_driver_pings_the_user_network(scratch):

@@ -96,7 +96,7 @@ static void test_h01_addresses(void **state)
 		{ IMAGE_BASE - 1, 1 },
 		{ IMAGE_BASE - 1, 2 },
 		{ IMAGE_END, 1 },
-		{ IMAGE_END - 1, 2 },	 /* only its start lies inside */
+		{ IMAGE_END - 1, 2 }, /* only its start lies inside */
 		{ IMAGE_SEAM - 1, IMAGE_REGION + 2 },
 		{ IMAGE_DATA, UINT32_MAX },
 		{ UINT64_MAX, 1 },
@@ -531,8 +531,7 @@ static void test_h29_event_index(void **state)
 		image_make_avail(&im, (uint16_t)(i % NUM));
 		assert_int_equal(pop(&im), 1);
 		vio_devq_push_burst(im.dev, chains, 1);
-		assert_int_equal(vio_devq_publish(im.dev),
-				 (uint16_t)i == (uint16_t)(i * 40503));
+		assert_int_equal(vio_devq_publish(im.dev), (uint16_t)i == (uint16_t)(i * 40503));
 	}
 	image_close(&im);
 }

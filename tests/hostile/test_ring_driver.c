@@ -25,9 +25,9 @@ static struct vio_drvq_done done[64];
 
 static void add(struct ring_image *im, unsigned out, unsigned in, unsigned i)
 {
-	static const struct vio_seg segs[3] = {
-		{ IMAGE_DATA, 100 }, { IMAGE_DATA + 0x1000, 100 }, { IMAGE_DATA + 0x2000, 100 }
-	};
+	static const struct vio_seg segs[3] = { { IMAGE_DATA, 100 },
+						{ IMAGE_DATA + 0x1000, 100 },
+						{ IMAGE_DATA + 0x2000, 100 } };
 	struct vio_drvq_buf buf = { segs, (uint16_t)out, (uint16_t)in, &token[i] };
 
 	assert_int_equal(vio_drvq_add_burst(im->drv, &buf, 1), 1);

@@ -77,7 +77,7 @@ static struct vio_vu_msg two_regions(struct vio_vu_mem_region extra, int fd)
 
 /* guest, size, user, offset */
 static const struct vio_vu_mem_region bad_regions[] = {
-	{ 0, 0, 0x1000, 0 }, /* nothing */
+	{ 0, 0, 0x1000, 0 },	       /* nothing */
 	{ VUF_GUEST, MIB, 0x1000, 0 }, /* over the guest's own */
 	{ VUF_GUEST + VUF_MEM_SIZE - 1, 4096, 0x1000, 0 },
 	{ VUF_GUEST - 4095, 4096, 0x1000, 0 },
@@ -166,7 +166,9 @@ static void h19_added_twice_removed_while_in_use(void **state)
 		vuf_mem_reg(VIO_VU_ADD_MEM_REG, 0x80000000, MIB, 0x600000000000, 0, file);
 	struct vio_vu_msg rem =
 		vuf_mem_reg(VIO_VU_REM_MEM_REG, 0x80000000, MIB, 0x600000000000, 0, -1);
-	struct vio_vu_msg other =
+	struct vio_vu_msg foreign =
+		vuf_mem_reg(VIO_VU_ADD_MEM_REG, 0x80000000, MIB, 0x600000000000, 0, rig.mem_fd);
+	struct vio_vu_msg shorter =
 		vuf_mem_reg(VIO_VU_REM_MEM_REG, 0x80000000, MIB / 2, 0x600000000000, 0, -1);
 	struct vio_vu_msg rings =
 		vuf_mem_reg(VIO_VU_REM_MEM_REG, VUF_GUEST, VUF_MEM_SIZE, VUF_USER, 0, rig.mem_fd);
@@ -174,8 +176,11 @@ static void h19_added_twice_removed_while_in_use(void **state)
 	(void)state;
 	run_rings();
 	assert_int_equal(vuf_ack(&rig, &add), 0);
-	assert_int_not_equal(vuf_ack(&rig, &add), 0);
-	assert_int_not_equal(vuf_ack(&rig, &other), 0);
+	assert_int_not_equal(vuf_ack(&rig, &shorter), 0);
+	assert_int_not_equal(vuf_ack(&rig, &foreign), 0);
+	/* QEMU before 8.0 adds a region once for each queue pair, and removes it as often. */
+	assert_int_equal(vuf_ack(&rig, &add), 0);
+	assert_int_equal(vuf_ack(&rig, &rem), 0);
 	assert_int_equal(vuf_count_maps("other"), 1);
 	assert_int_equal(vuf_ack(&rig, &rem), 0);
 	assert_int_not_equal(vuf_ack(&rig, &rem), 0);

@@ -123,8 +123,8 @@ static void raw(uint32_t request, uint32_t flags, uint32_t size, uint32_t body, 
 static void h17_every_message_in_every_size(void **state)
 {
 	static const uint32_t sizes[] = {
-		0,   1,	  4,   7,   8,	 9,   11,  12,	16,	    20,	       24, 31, 32, 39,
-		40,  41,  60,  72,  100, 264, 268, 272, 1000, 0x7fffffff, UINT32_MAX,
+		0,  1,	4,  7,	8,  9,	 11,  12,  16,	20,   24,	  31,	      32,
+		39, 40, 41, 60, 72, 100, 264, 268, 272, 1000, 0x7fffffff, UINT32_MAX,
 	};
 	uint32_t request;
 	unsigned i;
@@ -165,10 +165,10 @@ static void h17_header_out_of_shape(void **state)
 static void h17_what_is_not_offered_is_refused(void **state)
 {
 	static const uint32_t requests[] = {
-		VIO_VU_SET_LOG_BASE,	VIO_VU_SET_LOG_FD,	VIO_VU_IOTLB_MSG,
-		VIO_VU_SET_VRING_ENDIAN, VIO_VU_GET_CONFIG,	VIO_VU_POSTCOPY_ADVISE,
-		VIO_VU_GET_INFLIGHT_FD, VIO_VU_SET_INFLIGHT_FD, VIO_VU_GPU_SET_SOCKET,
-		VIO_VU_RESET_DEVICE,	VIO_VU_VRING_KICK,	VIO_VU_SET_DEVICE_STATE_FD,
+		VIO_VU_SET_LOG_BASE,	 VIO_VU_SET_LOG_FD,	 VIO_VU_IOTLB_MSG,
+		VIO_VU_SET_VRING_ENDIAN, VIO_VU_GET_CONFIG,	 VIO_VU_POSTCOPY_ADVISE,
+		VIO_VU_GET_INFLIGHT_FD,	 VIO_VU_SET_INFLIGHT_FD, VIO_VU_GPU_SET_SOCKET,
+		VIO_VU_RESET_DEVICE,	 VIO_VU_VRING_KICK,	 VIO_VU_SET_DEVICE_STATE_FD,
 	};
 	static const uint32_t sizes[] = { 16, 0, 32, 8, 13, 0, 24, 24, 0, 0, 8, 8 };
 	static const bool with_fd[] = { true,  true, false, false, false, false,
@@ -196,11 +196,11 @@ static void h17_every_number_of_descriptors(void **state)
 	static const struct {
 		uint32_t request, size;
 	} messages[] = {
-		{ VIO_VU_GET_FEATURES, 0 },	{ VIO_VU_SET_FEATURES, 8 },
-		{ VIO_VU_SET_MEM_TABLE, 40 },	{ VIO_VU_SET_VRING_KICK, 8 },
-		{ VIO_VU_SET_VRING_CALL, 8 },	{ VIO_VU_SET_VRING_ERR, 8 },
+		{ VIO_VU_GET_FEATURES, 0 },	  { VIO_VU_SET_FEATURES, 8 },
+		{ VIO_VU_SET_MEM_TABLE, 40 },	  { VIO_VU_SET_VRING_KICK, 8 },
+		{ VIO_VU_SET_VRING_CALL, 8 },	  { VIO_VU_SET_VRING_ERR, 8 },
 		{ VIO_VU_SET_BACKEND_REQ_FD, 0 }, { VIO_VU_ADD_MEM_REG, 40 },
-		{ VIO_VU_REM_MEM_REG, 40 },	{ VIO_VU_GET_VRING_BASE, 8 },
+		{ VIO_VU_REM_MEM_REG, 40 },	  { VIO_VU_GET_VRING_BASE, 8 },
 	};
 	int fds[20];
 	unsigned i, k;
@@ -358,8 +358,8 @@ static void h12_ring_size_and_place(void **state)
 static void h12_ring_outside_of_memory(void **state)
 {
 	static const uint64_t at[] = {
-		VUF_MEM_SIZE, VUF_MEM_SIZE - 0x2000, VUF_MEM_SIZE - 0x2800, 0x100000000000,
-		0ull - VUF_USER, 0ull - VUF_USER - 0x1000,
+		VUF_MEM_SIZE,	VUF_MEM_SIZE - 0x2000, VUF_MEM_SIZE - 0x2800,
+		0x100000000000, 0ull - VUF_USER,       0ull - VUF_USER - 0x1000,
 	};
 	struct vio_vu_msg msg;
 	unsigned i;
@@ -461,6 +461,7 @@ static void h23_base_out_of_range(void **state)
 		msg = vuf_state(VIO_VU_SET_VRING_NUM, 1, i % 2 ? 256 : 1024);
 		assert_int_equal(vuf_ack(&rig, &msg), 0);
 	}
+	vuf_set_used_idx(&rig, 1, 0xffff);
 	vuf_start_ring(&rig, 1, 0xffff);
 	rig.avail[1] = 0xffff;
 	vuf_guest_send(&rig, 1, 60);
@@ -484,6 +485,26 @@ static void h22_answers_that_nobody_reads(void **state)
 	assert_true(still_serves());
 }
 
+/* Refusals are many, lines in the log are not; the next front end's are told again. */
+static void h22_log_is_not_flooded(void **state)
+{
+	struct vio_vu_msg msg = vuf_state(VIO_VU_SET_VRING_NUM, 1, 0);
+	unsigned i, before;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		unsigned n;
+
+		meet();
+		want_acks();
+		before = rig.warnings;
+		for (n = 0; n < 1000; n++)
+			assert_int_not_equal(vuf_ack(&rig, &msg), 0);
+		assert_in_range(rig.warnings - before, 2, 100);
+		part();
+	}
+}
+
 /* ---- Chance ------------------------------------------------------------------------------ */
 
 static uint64_t seed = 88172645463325252ull;
@@ -498,7 +519,8 @@ static uint32_t chance(uint32_t n)
 
 static uint64_t odd_number(void)
 {
-	static const uint64_t odd[] = { 0, 1, 2, 3, 255, 256, 4096, VUF_GUEST, VUF_USER, UINT32_MAX,
+	static const uint64_t odd[] = { 0,	    1,		2,	     3,	       255,
+					256,	    4096,	VUF_GUEST,   VUF_USER, UINT32_MAX,
 					UINT64_MAX, 1ull << 63, VUF_MEM_SIZE };
 
 	return odd[chance(vio_array_size(odd))] + (chance(4) ? 0 : chance(64) - 32);
@@ -520,7 +542,8 @@ static struct vio_vu_msg random_message(void)
 			((uint64_t *)msg.payload.mem_table.regions)[chance(4)] = odd_number();
 		break;
 	case 2:
-		msg = vuf_state(VIO_VU_SET_VRING_NUM, ring, chance(3) ? 256 : (uint32_t)odd_number());
+		msg = vuf_state(VIO_VU_SET_VRING_NUM, ring,
+				chance(3) ? 256 : (uint32_t)odd_number());
 		break;
 	case 3:
 	case 4:
@@ -624,6 +647,7 @@ int main(void)
 		H(h13_status_in_any_order),
 		H(h23_base_out_of_range),
 		H(h22_answers_that_nobody_reads),
+		H(h22_log_is_not_flooded),
 		H(h21_messages_by_chance),
 	};
 

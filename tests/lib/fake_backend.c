@@ -140,6 +140,18 @@ static bool take_one(struct fake_backend *fb, unsigned pair, const struct vio_fr
 	return true;
 }
 
+/* Lets go of the lock; calls what is to be called when there was nothing @done. */
+static void unlock(struct fake_backend *fb, bool done)
+{
+	void (*before_sleep)(void *ctx) = done ? NULL : fb->before_sleep;
+
+	if (before_sleep)
+		fb->before_sleep = NULL;
+	pthread_mutex_unlock(&fb->lock);
+	if (before_sleep)
+		before_sleep(fb->ctx);
+}
+
 static int fake_send(struct vio_backend *be, unsigned pair, struct vio_frame *frames, unsigned n)
 {
 	struct fake_backend *fb = fake(be);
@@ -162,7 +174,7 @@ static int fake_send(struct vio_backend *be, unsigned pair, struct vio_frame *fr
 	fb->busy[pair] = done < want;
 	ret = (int)done;
 unlock:
-	pthread_mutex_unlock(&fb->lock);
+	unlock(fb, ret != 0);
 	return ret;
 }
 
@@ -179,7 +191,7 @@ static int fake_receive(struct vio_backend *be, unsigned pair, unsigned budget)
 	if (!fb->give[pair].first && !fb->busy[pair] &&
 	    read(fb->fds[pair], &value, sizeof(value)) < 0)
 		check(errno == EAGAIN);
-	pthread_mutex_unlock(&fb->lock);
+	unlock(fb, done > 0);
 	return (int)done;
 }
 
@@ -283,6 +295,21 @@ void fake_backend_take(struct fake_backend *fb, long n)
 	for (i = 0; i < FAKE_PAIRS; i++)
 		if (fb->busy[i])
 			ring(fb->fds[i]);
+	pthread_mutex_unlock(&fb->lock);
+}
+
+void fake_backend_loop(struct fake_backend *fb)
+{
+	pthread_mutex_lock(&fb->lock);
+	fb->loop = true;
+	pthread_mutex_unlock(&fb->lock);
+}
+
+void fake_backend_before_sleep(struct fake_backend *fb, void (*fn)(void *ctx), void *ctx)
+{
+	pthread_mutex_lock(&fb->lock);
+	fb->before_sleep = fn;
+	fb->ctx = ctx;
 	pthread_mutex_unlock(&fb->lock);
 }
 

@@ -41,7 +41,7 @@ struct fake_backend {
 	unsigned at_once;  /* at most so many a call; 0: all */
 	int fail;	   /* what send() returns once for its next frame, if negative */
 	bool only_count;   /* don't keep what was sent */
-	bool loop;	   /* what is sent comes back, and nothing is taken without room */
+	bool loop;	   /* what is sent comes back */
 	unsigned burst;	   /* frames reserved at a time when giving */
 	uint64_t counted;  /* sent */
 	uint64_t received; /* given to the guest */
@@ -49,6 +49,9 @@ struct fake_backend {
 	uint64_t serves;   /* calls of send() and receive() */
 	uint32_t rx_offloads;
 	bool told_rx_offloads;
+	/* Called once, when nothing could be moved: the last moment before a worker may sleep. */
+	void (*before_sleep)(void *ctx);
+	void *ctx;
 	unsigned starts, stops, flushes, closes;
 };
 
@@ -58,6 +61,10 @@ void fake_backend_destroy(struct fake_backend *fb);
 
 /* Takes @n frames from now on (-1: any number), and wakes whoever waits for that. */
 void fake_backend_take(struct fake_backend *fb, long n);
+/* From now on what is sent comes back, and nothing is taken without room for it. */
+void fake_backend_loop(struct fake_backend *fb);
+/* Has @fn(@ctx) called once on the worker, when send() or receive() has moved nothing. */
+void fake_backend_before_sleep(struct fake_backend *fb, void (*fn)(void *ctx), void *ctx);
 /* A frame for the guest on @pair. */
 void fake_backend_give(struct fake_backend *fb, unsigned pair, const void *bytes, uint32_t len,
 		       const struct vio_net_meta *meta);

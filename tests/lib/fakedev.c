@@ -301,6 +301,7 @@ static int queue_setup(struct vio_driver_transport *t, unsigned queue,
 	free(q->storage);
 	q->storage = aligned_alloc(64, vio_align_up(vio_devq_bytes(ring->num, setup.features), 64));
 	assert_int_equal(vio_devq_init(q->storage, &setup, &q->vq), 0);
+	vio_devq_kick_enable(q->vq, 0);
 	return 0;
 }
 
@@ -340,6 +341,7 @@ static void serve_ctrl(struct fake_dev *dev, struct fake_queue *q)
 		vio_devq_push_burst(q->vq, &chain, 1);
 		vio_devq_publish(q->vq);
 	}
+	vio_devq_kick_enable(q->vq, 0);
 }
 
 static void notify(void *handle)
@@ -386,24 +388,14 @@ static void release(struct vio_driver_transport *t)
 	stop_queues(fake(t));
 }
 
-#define OPS(elsewhere)                                  \
-	{                                               \
-		.name = "fake",                         \
-		.ctrl_elsewhere = (elsewhere),          \
-		.get_features = get_features,           \
-		.set_features = set_features,           \
-		.get_status = get_status,               \
-		.set_status = set_status,               \
-		.config_read = config_read,             \
-		.config_generation = config_generation, \
-		.queue_max = queue_max,                 \
-		.queue_setup = queue_setup,             \
-		.queue_enable = queue_enable,           \
-		.notify_handle = notify_handle,         \
-		.notify = notify,                       \
-		.events = events,                       \
-		.reconnect = reconnect,                 \
-		.release = release,                     \
+#define OPS(elsewhere)                                                                            \
+	{                                                                                         \
+		.name = "fake", .ctrl_elsewhere = (elsewhere), .get_features = get_features,      \
+		.set_features = set_features, .get_status = get_status, .set_status = set_status, \
+		.config_read = config_read, .config_generation = config_generation,               \
+		.queue_max = queue_max, .queue_setup = queue_setup, .queue_enable = queue_enable, \
+		.notify_handle = notify_handle, .notify = notify, .events = events,               \
+		.reconnect = reconnect, .release = release,                                       \
 	}
 
 static const struct vio_driver_transport_ops ops = OPS(false);
@@ -428,8 +420,9 @@ void fake_withdraw(struct fake_dev *dev, unsigned feature)
 
 void fake_dev_init(struct fake_dev *dev, struct fake_host *h)
 {
-	static const uint8_t features[] = { VIO_F_VERSION_1,  VIO_F_EVENT_IDX,	VIO_F_INDIRECT_DESC,
-					    VIO_NET_F_MAC,    VIO_NET_F_STATUS, VIO_NET_F_MTU,
+	static const uint8_t features[] = { VIO_F_VERSION_1,	 VIO_F_EVENT_IDX,
+					    VIO_F_INDIRECT_DESC, VIO_NET_F_MAC,
+					    VIO_NET_F_STATUS,	 VIO_NET_F_MTU,
 					    VIO_NET_F_MRG_RXBUF, VIO_NET_F_CSUM };
 	static const uint8_t mac[] = { 0x52, 0x54, 0, 1, 2, 3 };
 	struct vio_mem_region region = { FAKE_DMA, h->dma_size, 0, h->dma };

@@ -13,21 +13,21 @@
 #include "driver/transport.h"
 
 #define FAKE_PAIRS  4
-#define FAKE_QUEUES (2 * FAKE_PAIRS + 1) /* the last is the control queue */
+#define FAKE_QUEUES (2 * FAKE_PAIRS + 1)   /* the last is the control queue */
 #define FAKE_DMA    UINT64_C(0x1000000000) /* what device addresses begin with */
 
 struct fake_host {
 	struct vio_host host;
-	uint8_t *dma;	    /* memory that the device reaches */
+	uint8_t *dma; /* memory that the device reaches */
 	size_t dma_size, dma_used;
 	unsigned dma_live, live; /* pieces not given back */
-	long fail_after;    /* this many allocations succeed, then all fail; -1: all succeed */
-	uint64_t now;	    /* nanoseconds */
-	uint64_t step;	    /* by which each look at the clock moves it */
-	unsigned maps;	    /* mappings alive (host.map) */
+	long fail_after;	 /* this many allocations succeed, then all fail; -1: all succeed */
+	uint64_t now;		 /* nanoseconds */
+	uint64_t step;		 /* by which each look at the clock moves it */
+	unsigned maps;		 /* mappings alive (host.map) */
 	unsigned maps_made;
-	int map_error;	    /* what map() returns, when not 0 */
-	char log[4096];	    /* all lines so far */
+	int map_error;	/* what map() returns, when not 0 */
+	char log[4096]; /* all lines so far */
 };
 
 struct fake_queue {
@@ -52,23 +52,23 @@ struct fake_dev {
 	int queue_max; /* 0: 256 */
 
 	/* misbehaviour */
-	bool gone;	      /* every access fails */
-	bool all_ones;	      /* the status reads as 0xff */
+	bool gone;     /* every access fails */
+	bool all_ones; /* the status reads as 0xff */
 	bool never_resets;
 	bool no_features_ok;
-	bool never_settles;   /* the generation differs at each look */
-	bool needs_reset;     /* once DRIVER_OK is set */
-	int setup_error;      /* of queue_setup() */
+	bool never_settles; /* the generation differs at each look */
+	bool needs_reset;   /* once DRIVER_OK is set */
+	int setup_error;    /* of queue_setup() */
 	int reconnect_error;
-	bool no_ack;	      /* the control queue never answers */
-	int ack;	      /* what it answers, 0: OK */
-	int events;	      /* what events() reports next */
+	bool no_ack; /* the control queue never answers */
+	int ack;     /* what it answers, 0: OK */
+	int events;  /* what events() reports next */
 
 	/* what was seen */
-	char order[512];      /* one letter for each step of bring-up */
+	char order[512]; /* one letter for each step of bring-up */
 	unsigned resets, releases, reconnects;
 	bool config_written;
-	uint8_t ctrl[4096];   /* last command with its data */
+	uint8_t ctrl[4096]; /* last command with its data */
 	size_t ctrl_len;
 	unsigned ctrl_count;
 	uint8_t ctrl_classes[64]; /* class << 4 | command, of all since reset */

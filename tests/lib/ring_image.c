@@ -50,10 +50,8 @@ void image_open(struct ring_image *im, uint32_t num, uint64_t features)
 	im->used = im->areas.device;
 	im->used_event = &im->avail->ring[num];
 	im->avail_event = (uint16_t *)(void *)&im->used->ring[num];
-	im->drv_storage =
-		must(aligned_alloc(64, vio_drvq_bytes(num, features)), "driver storage");
-	im->dev_storage =
-		must(aligned_alloc(64, vio_devq_bytes(num, features)), "device storage");
+	im->drv_storage = must(aligned_alloc(64, vio_drvq_bytes(num, features)), "driver storage");
+	im->dev_storage = must(aligned_alloc(64, vio_devq_bytes(num, features)), "device storage");
 }
 
 void image_close(struct ring_image *im)

@@ -2,7 +2,7 @@
 #include "vufront.h"
 
 #include <dirent.h>
-#include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -437,6 +437,13 @@ uint16_t vuf_used_idx(const struct vuf *rig, unsigned q)
 	return vio_load_acquire(&used[1]);
 }
 
+void vuf_set_used_idx(struct vuf *rig, unsigned q, uint16_t idx)
+{
+	uint16_t *used = (void *)(ring_at(rig, q) + 0x2000);
+
+	vio_store_release(&used[1], idx);
+}
+
 int vuf_serve(struct vuf *rig, unsigned pair)
 {
 	int ret;
@@ -510,15 +517,9 @@ uintptr_t vuf_find_map(const char *name)
 	return first;
 }
 
-long vuf_rss_kib(void)
+size_t vuf_heap_bytes(void)
 {
-	FILE *statm = fopen("/proc/self/statm", "r");
-	long size, resident = 0;
-
-	assert_non_null(statm);
-	assert_int_equal(fscanf(statm, "%ld %ld", &size, &resident), 2);
-	fclose(statm);
-	return resident * (sysconf(_SC_PAGESIZE) / 1024);
+	return mallinfo2().uordblks;
 }
 
 int vuf_memfd(const char *name, uint64_t size)

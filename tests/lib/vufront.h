@@ -54,7 +54,7 @@ struct vuf {
 
 	/* what the runner was told */
 	unsigned in_exclusive, looks, ups, downs;
-	int kick[VUF_MAX_RINGS]; /* watched; -1: none */
+	int kick[VUF_MAX_RINGS];		     /* watched; -1: none */
 	void (*around)(struct vuf *rig, bool enter); /* what exclusive() does around its job */
 	void *around_ctx;
 
@@ -65,8 +65,8 @@ struct vuf {
 	uint8_t *mem;
 	int kick_fd[VUF_MAX_RINGS], call_fd[VUF_MAX_RINGS];
 	uint16_t avail[VUF_MAX_RINGS]; /* buffers made available */
-	unsigned warnings;		/* log lines */
-	char log[512];			/* the last of them */
+	unsigned warnings;	       /* log lines */
+	char log[512];		       /* the last of them */
 };
 
 void vuf_open(struct vuf *rig, const struct vuf_conf *conf);
@@ -118,6 +118,7 @@ int vuf_serve(struct vuf *rig, unsigned pair);
 /* Sends a frame and serves; true when it came out of the back end and its buffer came back. */
 bool vuf_frame_passes(struct vuf *rig, unsigned q);
 uint16_t vuf_used_idx(const struct vuf *rig, unsigned q);
+void vuf_set_used_idx(struct vuf *rig, unsigned q, uint16_t idx);
 /* The count of an eventfd, read and cleared. */
 uint64_t vuf_eventfd_take(int fd);
 
@@ -126,8 +127,8 @@ unsigned vuf_count_fds(void);
 unsigned vuf_count_maps(const char *name);
 /* Where the first mapping of files called @name begins; 0: nowhere. */
 uintptr_t vuf_find_map(const char *name);
-/* Nearest to what the process holds in memory, in KiB. */
-long vuf_rss_kib(void);
+/* Bytes that were allocated and not freed; always 0 under a sanitizer, which knows better. */
+size_t vuf_heap_bytes(void);
 
 /* A memfd of @size zero bytes. */
 int vuf_memfd(const char *name, uint64_t size);

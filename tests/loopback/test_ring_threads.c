@@ -27,12 +27,12 @@
 #include "base/bits.h"
 #include "ring_image.h"
 
-#define NUM	     256u
-#define BURST	     32u
-#define MAX_SEGS     8u
-#define SLOT	     2048u /* bytes that one buffer has for itself */
-#define TABLES	     64u
-#define TABLE_AREA   IMAGE_DATA
+#define NUM	   256u
+#define BURST	   32u
+#define MAX_SEGS   8u
+#define SLOT	   2048u /* bytes that one buffer has for itself */
+#define TABLES	   64u
+#define TABLE_AREA IMAGE_DATA
 /* Slots lie around the seam, one of them across. */
 #define SLOT_AREA    (IMAGE_SEAM - NUM / 2 * SLOT - SLOT / 2)
 #define POOL	     1024u
@@ -42,7 +42,6 @@ struct run {
 	struct ring_image im;
 	uint64_t frames;
 	bool sleeping;
-	unsigned window; /* buffers that the driver has in flight at most */
 	int kick, call; /* eventfds */
 	atomic_uint_fast64_t kicks, calls;
 };
@@ -130,6 +129,7 @@ struct driver {
 	struct slot slots[NUM];
 	struct slot *idle[NUM];
 	unsigned nr_idle;
+	unsigned window; /* buffers in flight at most */
 	uint64_t sent, reaped, seed;
 };
 
@@ -158,7 +158,11 @@ static void driver_send(struct driver *d)
 	unsigned i, n = 1 + rnd(&d->seed) % BURST;
 	int taken;
 
-	n = vio_min(n, d->run->window - (NUM - d->nr_idle));
+	/* Sleepers work with few buffers for a while and then with many: now one side waits most of
+	 * the time, now the other. */
+	if (d->nr_idle == NUM)
+		d->window = d->run->sleeping ? 1u << rnd(&d->seed) % 9 : NUM;
+	n = d->window > NUM - d->nr_idle ? vio_min(n, d->window - (NUM - d->nr_idle)) : 0;
 	n = (unsigned)vio_min((uint64_t)n, d->run->frames - d->sent);
 	for (i = 0; i < n; i++) {
 		d->idle[d->nr_idle - 1 - i]->frame = d->sent + i;
@@ -187,7 +191,7 @@ static void driver_check(struct driver *d, const struct vio_drvq_done *done)
 		die(d->run, "wrong used length", slot->frame);
 	for (i = 0; i < at + in_len; i++) {
 		uint8_t byte = *(uint8_t *)image_at(&d->run->im, slot->addr + i);
-		uint8_t expected = i < at ? byte_of(slot->frame, i, false) :
+		uint8_t expected = i < at	      ? byte_of(slot->frame, i, false) :
 				   i < at + s.written ? byte_of(slot->frame, i - at, true) :
 							0;
 
@@ -263,6 +267,16 @@ static void device_use(struct device *dev, struct vio_chain *chain, uint64_t fra
 	chain->written = s.written;
 }
 
+/* In half of a run's time the device is the slower side, so that the driver waits for it. */
+static void device_dawdle(const struct device *dev)
+{
+	unsigned i;
+
+	if (dev->run->sleeping && dev->popped / 4096 % 2)
+		for (i = 0; i < 20; i++)
+			vio_cpu_relax();
+}
+
 /* Takes a burst, gives some of it back now and then, and uses the rest. */
 static int device_pop(struct device *dev)
 {
@@ -280,8 +294,10 @@ static int device_pop(struct device *dev)
 		n -= (int)back;
 		vio_devq_unpop(dev->run->im.dev, &chains[n], back);
 	}
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
+		device_dawdle(dev);
 		device_use(dev, &chains[i], dev->popped++);
+	}
 	dev->nr_held += (unsigned)n;
 	return n;
 }
@@ -338,12 +354,9 @@ static uint64_t total_frames(void)
 	return text ? strtoull(text, NULL, 0) : 2000000;
 }
 
-/* Sleepers have few buffers in flight, so that either side waits for the other all the time. */
 static void run_both(uint64_t features, bool sleeping)
 {
-	struct run run = { .frames = total_frames() / 8 + 1,
-			   .sleeping = sleeping,
-			   .window = sleeping ? 4 : NUM };
+	struct run run = { .frames = total_frames() / 8 + 1, .sleeping = sleeping };
 	pthread_t driver, device;
 
 	image_open(&run.im, NUM, features);

@@ -11,13 +11,13 @@
 
 #include "base/endian.h"
 #include "netframe.h"
-#include "rig.h"
+#include "bed.h"
 
 #define F(bit)	 (UINT64_C(1) << VIO_NET_F_##bit)
 #define MODERN	 (UINT64_C(1) << VIO_F_VERSION_1)
 #define NO_MERGE (~vio_feature(VIO_NET_F_MRG_RXBUF))
 
-static struct rig_frame got;
+static struct bed_frame got;
 
 static void s1_header_has_12_bytes_under_version_1(void **state)
 {
@@ -28,27 +28,27 @@ static void s1_header_has_12_bytes_under_version_1(void **state)
 		{ 0, 10 }, { F(MRG_RXBUF), 12 }, { MODERN, 12 }, { MODERN | F(MRG_RXBUF), 12 }
 	};
 	uint8_t frame[60];
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_pattern(frame, sizeof(frame), 1);
+	bed_pattern(frame, sizeof(frame), 1);
 	for (unsigned i = 0; i < 4; i++) {
 		struct fake_frame *f;
 		uint32_t len = 0;
 
-		rig_open(&r, &(struct rig_conf){ .features = cases[i].features });
+		bed_open(&r, &(struct bed_conf){ .features = cases[i].features });
 		assert_int_equal(r.hdr_size, cases[i].size);
-		assert_true(rig_send(&r, 0, NULL, frame, sizeof(frame)));
-		rig_post(&r, 0, 1526, 1);
+		assert_true(bed_send(&r, 0, NULL, frame, sizeof(frame)));
+		bed_post(&r, 0, 1526, 1);
 		fake_backend_give(r.fb, 0, frame, sizeof(frame), NULL);
-		assert_int_equal(rig_turn(&r, 0), 1);
+		assert_int_equal(bed_turn(&r, 0), 1);
 		f = fake_backend_next(r.fb);
 		assert_int_equal(f->len, 60);
 		assert_memory_equal(f->bytes, frame, 60);
 		free(f);
-		assert_non_null(rig_reap(&r, 0, &len));
+		assert_non_null(bed_reap(&r, 0, &len));
 		assert_int_equal(len, 60 + cases[i].size);
-		rig_close(&r);
+		bed_close(&r);
 	}
 }
 
@@ -56,60 +56,60 @@ static void s2_num_buffers_is_1_without_merging(void **state)
 {
 	uint8_t frame[60] = { 0 };
 	struct vio_net_meta odd = { .num_buffers = 77 };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = NO_MERGE });
-	rig_post(&r, 0, 1526, 1);
+	bed_open(&r, &(struct bed_conf){ .features = NO_MERGE });
+	bed_post(&r, 0, 1526, 1);
 	fake_backend_give(r.fb, 0, frame, sizeof(frame), &odd);
 	/* On transmit it means nothing, and whatever a driver leaves there is not passed on. */
-	assert_true(rig_send(&r, 0, &odd, frame, sizeof(frame)));
-	assert_int_equal(rig_turn(&r, 0), 1);
-	assert_true(rig_recv(&r, 0, &got));
+	assert_true(bed_send(&r, 0, &odd, frame, sizeof(frame)));
+	assert_int_equal(bed_turn(&r, 0), 1);
+	assert_true(bed_recv(&r, 0, &got));
 	assert_int_equal(got.meta.num_buffers, 1);
 	assert_int_equal(fake_backend_sent(r.fb), 1);
 	assert_int_equal(r.fb->sent.first->meta.num_buffers, 0);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void s5_without_mq_only_the_first_pair_is_a_data_queue(void **state)
 {
 	uint64_t mq = F(MQ);
-	struct rig r;
+	struct bed r;
 	uint8_t pairs[2];
 
 	(void)state;
 	/* The control queue follows the pairs that are offered: 2 without MQ. It is not ours to
 	 * serve here, so what can be seen is that MQ and its field are offered together. */
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull, .no_start = true });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .no_start = true });
 	assert_int_equal(vio_device_features(r.dev).w[0] & mq, 0);
 	assert_int_equal(vio_device_num_queues(r.dev), 2);
-	rig_close(&r);
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull, .pairs = 4, .no_start = true });
+	bed_close(&r);
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .pairs = 4, .no_start = true });
 	assert_int_equal(vio_device_features(r.dev).w[0] & mq, mq);
 	vio_device_config_read(r.dev, 8, pairs, 2);
 	assert_int_equal(pairs[0], 4);
 	assert_int_equal(vio_device_num_queues(r.dev), 8);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 /* Every place where a header and a frame can be cut once, and some where twice. */
 static void s6_arbitrary_splits_are_accepted(void **state)
 {
 	uint8_t frame[64];
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull });
-	rig_pattern(frame, sizeof(frame), 3);
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
+	bed_pattern(frame, sizeof(frame), 3);
 	for (uint32_t a = 1; a < 76; a++) {
 		for (uint32_t b = 0; b < 76 - a; b += 1 + b / 4) {
 			uint32_t pieces[2] = { a, b };
 			struct fake_frame *f;
 
-			assert_true(rig_send_pieces(&r, 0, NULL, frame, 64, pieces, b ? 2 : 1));
-			assert_int_equal(rig_turn(&r, 0), 1);
-			assert_int_equal(rig_reap_tx(&r, 0), 1);
+			assert_true(bed_send_pieces(&r, 0, NULL, frame, 64, pieces, b ? 2 : 1));
+			assert_int_equal(bed_turn(&r, 0), 1);
+			assert_int_equal(bed_reap_tx(&r, 0), 1);
 			f = fake_backend_next(r.fb);
 			assert_int_equal(f->len, 64);
 			assert_memory_equal(f->bytes, frame, 64);
@@ -119,56 +119,56 @@ static void s6_arbitrary_splits_are_accepted(void **state)
 	for (uint32_t a = 1; a < 30; a++) {
 		uint32_t pieces[3] = { a, 30 - a, 1500 };
 
-		assert_true(rig_post_pieces(&r, 0, pieces, 3));
+		assert_true(bed_post_pieces(&r, 0, pieces, 3));
 		fake_backend_give(r.fb, 0, frame, 64, NULL);
-		rig_turn(&r, 0);
-		assert_true(rig_recv(&r, 0, &got));
+		bed_turn(&r, 0);
+		assert_true(bed_recv(&r, 0, &got));
 		assert_int_equal(got.len, 64);
 		assert_memory_equal(got.bytes, frame, 64);
 	}
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void s7_used_length_counts_what_the_device_wrote(void **state)
 {
 	uint8_t frame[300] = { 0 };
-	struct rig r;
+	struct bed r;
 	uint32_t len;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull });
-	assert_true(rig_send(&r, 0, NULL, frame, 300));
-	rig_post(&r, 0, 1526, 1);
-	rig_post(&r, 0, 200, 2);
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
+	assert_true(bed_send(&r, 0, NULL, frame, 300));
+	bed_post(&r, 0, 1526, 1);
+	bed_post(&r, 0, 200, 2);
 	fake_backend_give(r.fb, 0, frame, 299, NULL);
 	fake_backend_give(r.fb, 0, frame, 300, NULL);
-	assert_int_equal(rig_turn(&r, 0), 1);
-	assert_non_null(rig_reap(&r, 1, &len));
+	assert_int_equal(bed_turn(&r, 0), 1);
+	assert_non_null(bed_reap(&r, 1, &len));
 	assert_int_equal(len, 0);
-	assert_non_null(rig_reap(&r, 0, &len));
+	assert_non_null(bed_reap(&r, 0, &len));
 	assert_int_equal(len, 12 + 299);
-	assert_non_null(rig_reap(&r, 0, &len));
+	assert_non_null(bed_reap(&r, 0, &len));
 	assert_int_equal(len, 200);
-	assert_non_null(rig_reap(&r, 0, &len));
+	assert_non_null(bed_reap(&r, 0, &len));
 	assert_int_equal(len, 112);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void s8_nothing_is_consumed_before_the_queue_starts(void **state)
 {
 	struct vio_devq_setup setup;
 	uint8_t frame[60] = { 0 };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
 	for (unsigned q = 0; q < 2; q++)
 		assert_int_equal(vio_device_queue_stop(r.dev, q, NULL), 0);
-	assert_true(rig_send(&r, 0, NULL, frame, 60));
-	rig_post(&r, 0, 1526, 1);
+	assert_true(bed_send(&r, 0, NULL, frame, 60));
+	bed_post(&r, 0, 1526, 1);
 	fake_backend_give(r.fb, 0, frame, 60, NULL);
 	vio_device_count_kick(r.dev, 1);
-	assert_int_equal(rig_turn(&r, 0), 0);
+	assert_int_equal(bed_turn(&r, 0), 0);
 	assert_false(vio_device_tx_pending(r.dev, 0));
 	assert_true(vio_device_rx_starved(r.dev, 0));
 	assert_false(vio_device_tx_kicks(r.dev, 0, true));
@@ -178,10 +178,10 @@ static void s8_nothing_is_consumed_before_the_queue_starts(void **state)
 		setup = guest_queue_setup(&r.q[q], 0);
 		assert_int_equal(vio_device_queue_start(r.dev, q, &setup, r.g.mem), 0);
 	}
-	assert_int_equal(rig_turn(&r, 0), 1);
+	assert_int_equal(bed_turn(&r, 0), 1);
 	assert_int_equal(fake_backend_sent(r.fb), 1);
-	assert_true(rig_recv(&r, 0, &got));
-	rig_close(&r);
+	assert_true(bed_recv(&r, 0, &got));
+	bed_close(&r);
 }
 
 static void s9_features_ok_stays_clear_on_an_impossible_set(void **state)
@@ -193,10 +193,10 @@ static void s9_features_ok_stays_clear_on_an_impossible_set(void **state)
 		vio_features_make(MODERN | F(RSS), 0), /* not offered */
 		vio_features_make(MODERN, 1),
 	};
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = 0, .no_start = true });
+	bed_open(&r, &(struct bed_conf){ .features = 0, .no_start = true });
 	for (unsigned i = 0; i < 4; i++) {
 		assert_int_equal(vio_device_set_status(r.dev, 0), 0);
 		assert_int_equal(vio_device_set_status(r.dev, before), before);
@@ -210,45 +210,45 @@ static void s9_features_ok_stays_clear_on_an_impossible_set(void **state)
 		assert_int_equal(vio_device_set_status(r.dev, before | VIO_STATUS_FEATURES_OK),
 				 before | VIO_STATUS_FEATURES_OK);
 	}
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void status_bits_are_cleared_by_reset_alone(void **state)
 {
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = 0, .no_start = true });
+	bed_open(&r, &(struct bed_conf){ .features = 0, .no_start = true });
 	assert_int_equal(vio_device_set_status(r.dev, 3), 3);
 	assert_int_equal(vio_device_set_status(r.dev, 1), 3);
 	assert_int_equal(vio_device_set_status(r.dev, VIO_STATUS_NEEDS_RESET), 3);
 	assert_int_equal(vio_device_set_status(r.dev, VIO_STATUS_FAILED), 3 | VIO_STATUS_FAILED);
 	assert_int_equal(vio_device_set_status(r.dev, 0), 0);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void s10_config_is_readable_before_features_ok(void **state)
 {
-	struct rig r;
+	struct bed r;
 	uint8_t c[12];
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = 0, .pairs = 3, .no_start = true });
+	bed_open(&r, &(struct bed_conf){ .features = 0, .pairs = 3, .no_start = true });
 	assert_int_equal(vio_device_status(r.dev), 0);
 	vio_device_config_read(r.dev, 0, c, sizeof(c));
 	assert_memory_equal(c, vio_device_props(r.dev)->mac, 6);
 	assert_int_equal(c[6], VIO_NET_S_LINK_UP);
 	assert_int_equal(c[8], 3);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void s11_generation_differs_after_any_number_of_changes(void **state)
 {
 	uint8_t generation;
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = 0, .no_start = true });
+	bed_open(&r, &(struct bed_conf){ .features = 0, .no_start = true });
 	generation = vio_device_config_generation(r.dev);
 	for (unsigned changes = 1; changes < 600; changes++) {
 		uint8_t now;
@@ -260,29 +260,29 @@ static void s11_generation_differs_after_any_number_of_changes(void **state)
 		assert_int_equal(vio_device_config_generation(r.dev), now);
 		generation = now;
 	}
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void s12_status_0_stops_all_before_it_reads_0(void **state)
 {
 	uint8_t frame[60] = { 0 };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull, .pairs = 2 });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .pairs = 2 });
 	vio_device_set_status(r.dev, 15);
-	assert_true(rig_send(&r, 1, NULL, frame, 60));
-	rig_post(&r, 1, 1526, 1);
+	assert_true(bed_send(&r, 1, NULL, frame, 60));
+	bed_post(&r, 1, 1526, 1);
 	fake_backend_give(r.fb, 1, frame, 60, NULL);
 	assert_int_equal(vio_device_set_status(r.dev, 0), 0);
-	assert_int_equal(rig_turn(&r, 1), 0);
+	assert_int_equal(bed_turn(&r, 1), 0);
 	for (unsigned q = 0; q < 4; q++) {
 		assert_false(vio_device_queue_running(r.dev, q));
 		assert_int_equal(guest_queue_used_idx(&r.q[q]), 0);
 		assert_int_equal(r.calls[q], 0);
 	}
 	assert_int_equal(fake_backend_sent(r.fb), 0);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 /* More frames than a ring index has values, in bursts of all sizes; an interrupt exactly when the
@@ -292,11 +292,11 @@ static void s13_event_index_over_the_wrap_of_the_indices(void **state)
 	uint8_t frame[60] = { 0 };
 	uint64_t seed = 8, sent = 0;
 	unsigned calls = 0;
-	struct rig r;
+	struct bed r;
 	uint64_t addr;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
 	r.fb->only_count = true;
 	r.q[1].avail->flags = vio_le16(VIO_VIRTQ_AVAIL_F_NO_INTERRUPT);
 	addr = guest_alloc(&r.g, 80, 1);
@@ -320,7 +320,7 @@ static void s13_event_index_over_the_wrap_of_the_indices(void **state)
 		else
 			vio_drvq_notify_disable(r.q[1].drv);
 		vio_device_tx_kicks(r.dev, 0, false);
-		assert_int_equal(rig_turn(&r, 0), n);
+		assert_int_equal(bed_turn(&r, 0), n);
 		assert_int_equal(r.calls[1] - before, asked ? 1 : 0);
 		assert_int_equal(vio_drvq_reap_burst(r.q[1].drv, done, 256), n);
 		calls += asked;
@@ -328,48 +328,48 @@ static void s13_event_index_over_the_wrap_of_the_indices(void **state)
 	}
 	assert_int_equal(r.calls[1], calls);
 	assert_int_equal(r.fb->counted, sent);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 /* virtio 1.4, 2.7.10: without event index the driver's flag decides. */
 static void interrupts_follow_the_flag_without_event_index(void **state)
 {
 	uint8_t frame[60] = { 0 };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~vio_feature(VIO_F_EVENT_IDX) });
+	bed_open(&r, &(struct bed_conf){ .features = ~vio_feature(VIO_F_EVENT_IDX) });
 	for (unsigned i = 0; i < 6; i++) {
 		if (i & 1)
 			vio_drvq_notify_enable(r.q[1].drv, 0);
 		else
 			vio_drvq_notify_disable(r.q[1].drv);
-		assert_true(rig_send(&r, 0, NULL, frame, 60));
-		assert_int_equal(rig_turn(&r, 0), 1);
-		assert_int_equal(rig_reap_tx(&r, 0), 1);
+		assert_true(bed_send(&r, 0, NULL, frame, 60));
+		assert_int_equal(bed_turn(&r, 0), 1);
+		assert_int_equal(bed_reap_tx(&r, 0), 1);
 		assert_int_equal(r.calls[1], (i + 1) / 2);
 	}
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void s20_without_guest_csum_flags_are_0(void **state)
 {
 	struct vio_net_meta valid = { .flags = VIO_NET_HDR_F_DATA_VALID };
 	uint8_t frame[60] = { 0 };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
 	for (unsigned csum = 0; csum < 2; csum++) {
-		rig_open(&r, &(struct rig_conf){ .features = csum ? ~0ull : ~F(GUEST_CSUM),
+		bed_open(&r, &(struct bed_conf){ .features = csum ? ~0ull : ~F(GUEST_CSUM),
 						 .rx_offloads = VIO_OFFLOAD_CSUM });
 		assert_int_equal(r.fb->rx_offloads, csum ? VIO_OFFLOAD_CSUM : 0);
-		rig_post(&r, 0, 1526, 1);
+		bed_post(&r, 0, 1526, 1);
 		fake_backend_give(r.fb, 0, frame, 60, &valid);
-		rig_turn(&r, 0);
-		assert_true(rig_recv(&r, 0, &got));
+		bed_turn(&r, 0);
+		assert_true(bed_recv(&r, 0, &got));
 		assert_int_equal(got.meta.flags, csum ? VIO_NET_HDR_F_DATA_VALID : 0);
 		assert_int_equal(got.meta.gso_type, 0);
-		rig_close(&r);
+		bed_close(&r);
 	}
 }
 
@@ -377,11 +377,11 @@ static void s20_tunnels_that_were_not_negotiated_are_dropped(void **state)
 {
 	static const uint8_t types[] = { 0x21, 0x41, 0x24, 0x61, 0x20, 0x40, 0x81, 0x01 };
 	uint8_t frame[200] = { 0 };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
 	/* The last two are fine in themselves, but not without their features. */
-	rig_open(&r, &(struct rig_conf){ .features = ~(F(HOST_TSO4) | F(HOST_ECN)) });
+	bed_open(&r, &(struct bed_conf){ .features = ~(F(HOST_TSO4) | F(HOST_ECN)) });
 	for (unsigned i = 0; i < sizeof(types); i++) {
 		struct vio_net_meta meta = { .flags = VIO_NET_HDR_F_NEEDS_CSUM |
 						      VIO_NET_HDR_F_DATA_VALID,
@@ -390,13 +390,13 @@ static void s20_tunnels_that_were_not_negotiated_are_dropped(void **state)
 					     .csum_start = 34,
 					     .csum_offset = 16 };
 
-		assert_true(rig_send(&r, 0, &meta, frame, sizeof(frame)));
+		assert_true(bed_send(&r, 0, &meta, frame, sizeof(frame)));
 	}
-	assert_int_equal(rig_turn(&r, 0), sizeof(types));
+	assert_int_equal(bed_turn(&r, 0), sizeof(types));
 	assert_int_equal(fake_backend_sent(r.fb), 0);
-	assert_int_equal(rig_stats(&r, 1).drops[VIO_DROP_BAD_GSO], sizeof(types));
+	assert_int_equal(bed_stats(&r, 1).drops[VIO_DROP_BAD_GSO], sizeof(types));
 	assert_int_equal(vio_device_queue_error(r.dev, 1), VIO_VQ_OK);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void s22_all_but_the_last_buffer_are_filled(void **state)
@@ -404,79 +404,79 @@ static void s22_all_but_the_last_buffer_are_filled(void **state)
 	static uint8_t frame[20000];
 	uint32_t sizes[] = { 500, 12, 1526, 100, 3000, 64 };
 	uint64_t seed = 21;
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull, .region_size = 16 << 20 });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .region_size = 16 << 20 });
 	for (unsigned round = 0; round < 100; round++) {
 		uint32_t len = netframe_between(&seed, 14, 20000);
 
 		for (unsigned i = 0; vio_drvq_free(r.q[0].drv) > 0; i++)
-			rig_post(&r, 0, sizes[(round + i) % 6], 1);
-		rig_pattern(frame, len, round);
+			bed_post(&r, 0, sizes[(round + i) % 6], 1);
+		bed_pattern(frame, len, round);
 		fake_backend_give(r.fb, 0, frame, len, NULL);
-		rig_turn(&r, 0);
-		assert_true(rig_recv(&r, 0, &got));
+		bed_turn(&r, 0);
+		assert_true(bed_recv(&r, 0, &got));
 		assert_int_equal(got.len, len);
 		assert_memory_equal(got.bytes, frame, len);
 		for (unsigned i = 0; i + 1 < got.buffers; i++)
 			assert_int_equal(got.used_len[i], got.buf_len[i]);
 	}
-	rig_close(&r);
+	bed_close(&r);
 }
 
 /* A queue that was stopped forgets its place; started at 0, on a fresh ring, all begins anew. */
 static void s25_a_restarted_queue_begins_at_0(void **state)
 {
 	uint8_t frame[60] = { 0 };
-	struct rig r;
+	struct bed r;
 	uint32_t base;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
 	for (unsigned round = 0; round < 5; round++) {
 		for (unsigned i = 0; i < 100; i++)
-			assert_true(rig_send(&r, 0, NULL, frame, 60));
+			assert_true(bed_send(&r, 0, NULL, frame, 60));
 		r.fb->take = 70;
-		assert_int_equal(rig_turn(&r, 0), 70);
+		assert_int_equal(bed_turn(&r, 0), 70);
 		assert_true(vio_device_tx_held(r.dev, 0));
 		assert_int_equal(vio_device_queue_stop(r.dev, 1, &base), 0);
 		assert_int_equal(base, 70);
-		rig_stop(&r);
-		rig_start(&r);
+		bed_stop(&r);
+		bed_start(&r);
 		assert_false(vio_device_tx_pending(r.dev, 0));
 		r.fb->take = -1;
-		assert_int_equal(rig_turn(&r, 0), 0);
+		assert_int_equal(bed_turn(&r, 0), 0);
 	}
-	assert_int_equal(rig_stats(&r, 1).packets, 5 * 70);
-	rig_close(&r);
+	assert_int_equal(bed_stats(&r, 1).packets, 5 * 70);
+	bed_close(&r);
 }
 
 static void s25_a_broken_queue_works_again_after_restart(void **state)
 {
 	uint8_t frame[60] = { 0 };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull, .pairs = 2 });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .pairs = 2 });
 	for (unsigned round = 1; round <= 3; round++) {
 		guest_queue_desc(&r.q[1], 0, 0x10, 100, 0, 0); /* outside of memory */
 		guest_queue_avail(&r.q[1], 0);
-		assert_int_equal(rig_turn(&r, 0), -EPROTO);
+		assert_int_equal(bed_turn(&r, 0), -EPROTO);
 		assert_int_equal(r.broken[1], round);
 		assert_int_equal(vio_device_queue_error(r.dev, 1), VIO_VQ_BAD_ADDRESS);
 		/* The others go on. */
-		assert_true(rig_send(&r, 1, NULL, frame, 60));
-		assert_int_equal(rig_turn(&r, 1), 1);
-		rig_stop(&r);
-		rig_start(&r);
+		assert_true(bed_send(&r, 1, NULL, frame, 60));
+		assert_int_equal(bed_turn(&r, 1), 1);
+		bed_stop(&r);
+		bed_start(&r);
 		assert_int_equal(vio_device_queue_error(r.dev, 1), VIO_VQ_OK);
-		assert_true(rig_send(&r, 0, NULL, frame, 60));
-		assert_int_equal(rig_turn(&r, 0), 1);
-		rig_stop(&r);
-		rig_start(&r);
+		assert_true(bed_send(&r, 0, NULL, frame, 60));
+		assert_int_equal(bed_turn(&r, 0), 1);
+		bed_stop(&r);
+		bed_start(&r);
 	}
-	rig_close(&r);
+	bed_close(&r);
 }
 
 int main(void)

@@ -21,7 +21,7 @@ static void is_a_queue(void **state)
 				len = (seed >> 17) % (sizes[s] / 2 + 1);
 				memset(bytes, (int)(put & 0xff), len);
 				lengths[put % 4096] = len;
-				put += vio_fifo_put(&f, bytes, len);
+				put += vio_fifo_put(&f, bytes, len / 3, bytes, len - len / 3);
 			} else {
 				uint8_t *p = vio_fifo_first(&f, &len);
 
@@ -43,9 +43,9 @@ static void is_a_queue(void **state)
 		/* The longest fits an empty one, the next longer never. */
 		while (f.frames != 0)
 			vio_fifo_drop(&f);
-		assert_false(vio_fifo_put(&f, bytes, sizes[s] - 3));
-		assert_true(vio_fifo_put(&f, bytes, sizes[s] - 4));
-		assert_false(vio_fifo_put(&f, bytes, 0));
+		assert_false(vio_fifo_put(&f, bytes, 1, bytes, sizes[s] - 4));
+		assert_true(vio_fifo_put(&f, bytes, 1, bytes, sizes[s] - 5));
+		assert_false(vio_fifo_put(&f, bytes, 0, bytes, 0));
 		free(memory);
 	}
 }

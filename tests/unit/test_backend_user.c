@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <vioduct/virtio.h>
+
 #include "base/endian.h"
 
 #define GUEST_IP 0x0a00020f
@@ -466,6 +468,82 @@ static void lets_data_wait_in_the_kernel(void **state)
 	free(data);
 }
 
+/* Checks a large frame as the guest's own stack would cut it. Returns its payload's length. */
+static uint32_t check_merged(const struct got_frame *f)
+{
+	struct vio_iov iov[2] = { { 0 }, { f->bytes, f->len } }, out_iov[4];
+	struct vio_frame whole = { &iov[1], 1, f->len, f->meta }, segment;
+	uint8_t scratch[VIO_HDR_SCRATCH], bytes[2000];
+	struct vio_gso gso;
+	uint32_t total = 0;
+
+	assert_int_equal(f->meta.flags, VIO_NET_HDR_F_NEEDS_CSUM);
+	assert_int_equal(f->meta.gso_type, VIO_NET_HDR_GSO_TCPV4);
+	assert_int_equal(f->meta.csum_start, 34);
+	assert_int_equal(f->meta.csum_offset, 16);
+	assert_int_equal(add_sum(f->bytes + 14, 20, 0), 0xffff);
+	assert_int_equal(vio_gso_init(&gso, &whole), 0);
+	assert_true(gso.segments > 1);
+	while (vio_gso_next(&gso, &segment, scratch, &out_iov[1], 3) == 1) {
+		uint32_t len = segment.len;
+
+		assert_true(len <= 1514);
+		vio_iov_to_buf(segment.iov, segment.iovcnt, 0, bytes, len);
+		assert_int_equal(add_sum(bytes + 34, len - 34,
+					 add_sum(bytes + 26, 8, 6 + len - 34)),
+				 0xffff);
+		total += len - 54;
+	}
+	return total;
+}
+
+/* A guest that takes large frames gets a download in a few of them. */
+static void merges_segments(void **state)
+{
+	const uint32_t total = 400000;
+	uint8_t *data = malloc(total);
+	uint32_t at = 0, put = 0;
+	unsigned frames = 0;
+	struct connection c;
+	struct net n;
+	int fd;
+
+	(void)state;
+	fill_bytes(data, total);
+	net_open(&n, "user", 1);
+	assert_int_equal(n.be->caps.rx_offloads,
+			 VIO_OFFLOAD_CSUM | VIO_OFFLOAD_TSO4 | VIO_OFFLOAD_TSO6);
+	n.g[0].joins = true;
+	assert_int_equal(n.be->ops->set_rx_offloads(n.be, n.be->caps.rx_offloads), 0);
+	announce(&n, 0);
+	fd = tcp_connect(&c, &n, 0, 40004);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (at < total) {
+		ssize_t sent = send(fd, data + put, total - put, 0);
+		struct got_frame *f;
+		uint32_t len;
+
+		if (sent > 0)
+			put += (uint32_t)sent;
+		n.g[0].buffers = GUEST_QUEUE;
+		f = net_next_ip(&n, 0, 6);
+		len = vio_get_be16(f->bytes + 16) - 40u;
+		if (vio_get_be32(f->bytes + 38) != c.got || len == 0)
+			continue;
+		if (f->meta.gso_type != 0)
+			assert_int_equal(check_merged(f), len);
+		assert_memory_equal(f->bytes + 54, data + at, len);
+		at += len;
+		c.got += len;
+		frames++;
+		tcp_send(&c, ACK, NULL, 0);
+	}
+	assert_true(frames < total / 1460 / 2);
+	close(fd);
+	net_close(&n);
+	free(data);
+}
+
 /*
  * A guest that receives but never acknowledges: libslirp stops reading when its buffer is half full,
  * and what waits in the socket wakes nobody.
@@ -502,6 +580,7 @@ static void lets_data_wait_for_acknowledgement(void **state)
 /* Answers come on the pair that the guest used for the flow; a stuck pair does not stop others. */
 static void steers_flows(void **state)
 {
+	static const char large[1200];
 	struct connection c[4];
 	struct net n;
 	int fd[4];
@@ -516,7 +595,7 @@ static void steers_flows(void **state)
 	}
 	n.g[1].buffers = 0;
 	for (unsigned i = 0; i < 4; i++)
-		assert_int_equal(send(fd[i], "data", 4, 0), 4);
+		assert_int_equal(send(fd[i], large, sizeof(large), 0), sizeof(large));
 	for (unsigned i = 0; i < 4; i++) {
 		const uint8_t *data;
 		uint32_t len = 0;
@@ -641,6 +720,7 @@ int main(void)
 		cmocka_unit_test(talks_tcp),
 		cmocka_unit_test(takes_large_segments),
 		cmocka_unit_test(lets_data_wait_in_the_kernel),
+		cmocka_unit_test(merges_segments),
 		cmocka_unit_test(lets_data_wait_for_acknowledgement),
 		cmocka_unit_test(steers_flows),
 		cmocka_unit_test(forwards_ports),

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/endian.h"
-#include "rig.h"
+#include "bed.h"
 
 #define F(bit) vio_feature(VIO_NET_F_##bit)
 
@@ -320,17 +320,17 @@ static void q3_reads_beyond_the_end_give_zeroes(void **state)
 
 static void q4_queues_are_numbered_in_pairs_and_the_rest_refused(void **state)
 {
-	struct rig r;
+	struct bed r;
 	struct vio_devq_setup setup;
 	uint32_t base = 77;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull, .pairs = 3, .no_start = true });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .pairs = 3, .no_start = true });
 	assert_int_equal(vio_device_num_pairs(r.dev), 3);
 	assert_int_equal(vio_device_num_queues(r.dev), 6);
 	assert_int_equal(vio_device_queue_max(r.dev, 5), 1024);
 	assert_int_equal(vio_device_queue_max(r.dev, 6), 0);
-	rig_start(&r);
+	bed_start(&r);
 	setup = guest_queue_setup(&r.q[0], 0);
 	for (unsigned q = 6; q < 1000000; q = q * 3 + 1) {
 		assert_int_equal(vio_device_queue_start(r.dev, q, &setup, r.g.mem), -ENOENT);
@@ -340,37 +340,37 @@ static void q4_queues_are_numbered_in_pairs_and_the_rest_refused(void **state)
 				 -ENOENT);
 		assert_false(vio_device_queue_running(r.dev, q));
 		assert_int_equal(vio_device_queue_error(r.dev, q), VIO_VQ_OK);
-		assert_int_equal(rig_stats(&r, q).kicks, 0);
+		assert_int_equal(bed_stats(&r, q).kicks, 0);
 	}
 	assert_int_equal(base, 77);
 	assert_int_equal(vio_device_queue_start(r.dev, 0, &setup, r.g.mem), -EBUSY);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void q4_a_queue_goes_on_where_it_was_stopped(void **state)
 {
 	struct vio_devq_setup setup;
 	uint32_t base = 0;
-	struct rig r;
+	struct bed r;
 	uint8_t frame[60];
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
 	for (unsigned i = 0; i < 5; i++) {
-		rig_pattern(frame, sizeof(frame), i);
-		assert_true(rig_send(&r, 0, NULL, frame, sizeof(frame)));
+		bed_pattern(frame, sizeof(frame), i);
+		assert_true(bed_send(&r, 0, NULL, frame, sizeof(frame)));
 	}
-	assert_int_equal(rig_turn_budget(&r, 0, 3), 3);
+	assert_int_equal(bed_turn_budget(&r, 0, 3), 3);
 	assert_int_equal(vio_device_queue_stop(r.dev, 1, &base), 0);
 	assert_int_equal(base, 3);
-	assert_int_equal(rig_turn(&r, 0), 0);
-	assert_int_equal(rig_reap_tx(&r, 0), 3);
+	assert_int_equal(bed_turn(&r, 0), 0);
+	assert_int_equal(bed_reap_tx(&r, 0), 3);
 	setup = guest_queue_setup(&r.q[1], base);
 	assert_int_equal(vio_device_queue_start(r.dev, 1, &setup, r.g.mem), 0);
-	assert_int_equal(rig_turn(&r, 0), 2);
-	assert_int_equal(rig_reap_tx(&r, 0), 2);
+	assert_int_equal(bed_turn(&r, 0), 2);
+	assert_int_equal(bed_reap_tx(&r, 0), 2);
 	assert_int_equal(fake_backend_sent(r.fb), 5);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void q4_the_ring_may_move_to_other_memory(void **state)
@@ -378,7 +378,7 @@ static void q4_the_ring_may_move_to_other_memory(void **state)
 	struct guest_queue other;
 	struct vio_mem_region regions[1];
 	struct vio_mem *mem = malloc(vio_mem_bytes(1));
-	struct rig r;
+	struct bed r;
 	struct fake_frame *sent;
 	uint8_t frame[60];
 	uint8_t *copy = malloc(4 << 20);
@@ -386,9 +386,9 @@ static void q4_the_ring_may_move_to_other_memory(void **state)
 	(void)state;
 	assert_non_null(mem);
 	assert_non_null(copy);
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull });
-	rig_pattern(frame, sizeof(frame), 1);
-	assert_true(rig_send(&r, 0, NULL, frame, sizeof(frame)));
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
+	bed_pattern(frame, sizeof(frame), 1);
+	assert_true(bed_send(&r, 0, NULL, frame, sizeof(frame)));
 	/* Region 0, where all this lies, is mapped at another place from now on. */
 	memcpy(copy, r.g.host[0], 4 << 20);
 	regions[0] =
@@ -401,13 +401,13 @@ static void q4_the_ring_may_move_to_other_memory(void **state)
 	other.used = other.areas.device;
 	memset(r.g.host[0], 0xff, 4 << 20);
 	assert_int_equal(vio_device_queue_set_mem(r.dev, 1, mem, &other.areas), 0);
-	assert_int_equal(rig_turn(&r, 0), 1);
+	assert_int_equal(bed_turn(&r, 0), 1);
 	assert_int_equal(guest_queue_used_idx(&other), 1);
 	sent = fake_backend_next(r.fb);
 	assert_non_null(sent);
 	assert_memory_equal(sent->bytes, frame, sizeof(frame));
 	free(sent);
-	rig_close(&r);
+	bed_close(&r);
 	free(copy);
 	free(mem);
 }
@@ -444,10 +444,10 @@ static void q6_mac_is_the_given_one_or_a_local_unicast_one(void **state)
 static void q6_link_change_shows_in_config_and_interrupts_once(void **state)
 {
 	uint8_t status[2], generation;
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
 	vio_device_config_read(r.dev, 6, status, 2);
 	assert_int_equal(status[0], VIO_NET_S_LINK_UP);
 	generation = vio_device_config_generation(r.dev);
@@ -464,7 +464,7 @@ static void q6_link_change_shows_in_config_and_interrupts_once(void **state)
 	assert_int_equal(r.config_changes, 2);
 	vio_device_config_read(r.dev, 6, status, 2);
 	assert_int_equal(status[0], VIO_NET_S_LINK_UP);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void q6_mtu_changes_within_limits_where_it_is_offered(void **state)
@@ -530,63 +530,63 @@ static void q7_offers_to_the_guest_what_the_back_end_hands_over(void **state)
 static void q7_the_back_end_hears_what_the_guest_takes(void **state)
 {
 	uint32_t have = VIO_OFFLOAD_CSUM | VIO_OFFLOAD_TSO4 | VIO_OFFLOAD_TSO6;
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = vio_feature(VIO_F_VERSION_1) | F(GUEST_CSUM) |
+	bed_open(&r, &(struct bed_conf){ .features = vio_feature(VIO_F_VERSION_1) | F(GUEST_CSUM) |
 						     F(GUEST_TSO4),
 					 .rx_offloads = have });
 	assert_true(r.fb->told_rx_offloads);
 	assert_int_equal(r.fb->rx_offloads, VIO_OFFLOAD_CSUM | VIO_OFFLOAD_TSO4);
-	rig_stop(&r);
+	bed_stop(&r);
 	vio_device_set_status(r.dev, 0);
 	assert_int_equal(r.fb->rx_offloads, 0);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void q9_what_would_change_running_queues_is_refused(void **state)
 {
 	struct vio_features some = vio_features_make(vio_feature(VIO_F_VERSION_1), 0);
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
 	assert_int_equal(vio_device_set_driver_features(r.dev, some), -EBUSY);
 	/* The same set again changes nothing and is fine (front ends repeat themselves). */
 	assert_int_equal(vio_device_set_driver_features(r.dev, vio_device_driver_features(r.dev)),
 			 0);
-	rig_stop(&r);
+	bed_stop(&r);
 	assert_int_equal(vio_device_set_driver_features(r.dev, some), 0);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void reset_forgets_what_was_negotiated_and_keeps_counters(void **state)
 {
 	uint8_t frame[60] = { 0 };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = ~0ull });
-	assert_true(rig_send(&r, 0, NULL, frame, sizeof(frame)));
-	assert_int_equal(rig_turn(&r, 0), 1);
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
+	assert_true(bed_send(&r, 0, NULL, frame, sizeof(frame)));
+	assert_int_equal(bed_turn(&r, 0), 1);
 	vio_device_set_status(r.dev, VIO_STATUS_ACKNOWLEDGE | VIO_STATUS_DRIVER);
 	assert_int_equal(vio_device_set_status(r.dev, 0), 0);
 	assert_int_equal(vio_device_status(r.dev), 0);
 	assert_int_equal(vio_device_driver_features(r.dev).w[0], 0);
 	for (unsigned i = 0; i < 2; i++)
 		assert_false(vio_device_queue_running(r.dev, i));
-	assert_int_equal(rig_stats(&r, 1).packets, 1);
-	assert_int_equal(rig_stats(&r, 1).bytes, 60);
-	rig_close(&r);
+	assert_int_equal(bed_stats(&r, 1).packets, 1);
+	assert_int_equal(bed_stats(&r, 1).bytes, 60);
+	bed_close(&r);
 }
 
 static void a_legacy_driver_may_set_the_mac_and_nothing_else(void **state)
 {
 	uint8_t mac[6];
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = F(MAC), .no_start = true });
+	bed_open(&r, &(struct bed_conf){ .features = F(MAC), .no_start = true });
 	assert_int_equal(vio_device_config_write(r.dev, 0, "\x02\1\2\3\4\5", 6), 0);
 	assert_int_equal(vio_device_config_write(r.dev, 5, "\x66", 1), 0);
 	assert_int_equal(vio_device_config_write(r.dev, 5, "\x77\x77", 2), -EPERM);
@@ -601,7 +601,7 @@ static void a_legacy_driver_may_set_the_mac_and_nothing_else(void **state)
 	vio_device_set_status(r.dev, 0);
 	vio_device_config_read(r.dev, 0, mac, 6);
 	assert_memory_equal(mac, vio_device_props(r.dev)->mac, 6);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 int main(void)

@@ -10,33 +10,33 @@
 #include <cmocka.h>
 
 #include "netframe.h"
-#include "rig.h"
+#include "bed.h"
 
 #define MERGE	 (~0ull)
 #define NO_MERGE (~vio_feature(VIO_NET_F_MRG_RXBUF))
 
 static uint8_t bytes[70000];
-static struct rig_frame got;
+static struct bed_frame got;
 
-static void give(struct rig *r, uint32_t len, unsigned n)
+static void give(struct bed *r, uint32_t len, unsigned n)
 {
-	rig_pattern(bytes, len, n);
+	bed_pattern(bytes, len, n);
 	fake_backend_give(r->fb, 0, bytes, len, NULL);
 }
 
 /* Frame @n of @len bytes is the next that the guest gets. */
-static void expect(struct rig *r, uint32_t len, unsigned n)
+static void expect(struct bed *r, uint32_t len, unsigned n)
 {
-	assert_true(rig_recv(r, 0, &got));
+	assert_true(bed_recv(r, 0, &got));
 	assert_int_equal(got.len, len);
-	rig_pattern(bytes, len, n);
+	bed_pattern(bytes, len, n);
 	assert_memory_equal(got.bytes, bytes, len);
 	assert_int_equal(got.meta.num_buffers, got.buffers);
 }
 
-static void expect_none(struct rig *r)
+static void expect_none(struct bed *r)
 {
-	assert_false(rig_recv(r, 0, &got));
+	assert_false(bed_recv(r, 0, &got));
 }
 
 /* ---- Q11: mergeable ----------------------------------------------------------------------- */
@@ -45,46 +45,46 @@ static void q11_frames_up_to_the_largest_in_small_buffers(void **state)
 {
 	static const uint32_t lens[] = { 14, 60, 65, 1514, 9000, 65535, 65562, 65589 };
 	static const uint32_t sizes[] = { 300, 512, 1526, 4096, 65601 };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
 	for (unsigned s = 0; s < 5; s++) {
-		rig_open(&r, &(struct rig_conf){ .features = MERGE, .region_size = 16 << 20 });
+		bed_open(&r, &(struct bed_conf){ .features = MERGE, .region_size = 16 << 20 });
 		for (unsigned i = 0; i < 8; i++) {
 			unsigned free = vio_drvq_free(r.q[0].drv);
 
-			rig_post(&r, 0, sizes[s], sizes[s] > 4096 ? 2 : free);
+			bed_post(&r, 0, sizes[s], sizes[s] > 4096 ? 2 : free);
 			give(&r, lens[i], i);
-			rig_turn(&r, 0);
+			bed_turn(&r, 0);
 			expect(&r, lens[i], i);
 			assert_int_equal(got.buffers,
 					 (lens[i] + r.hdr_size + sizes[s] - 1) / sizes[s]);
 			expect_none(&r);
-			assert_int_equal(rig_stats(&r, 0).packets, i + 1);
+			assert_int_equal(bed_stats(&r, 0).packets, i + 1);
 		}
-		rig_close(&r);
+		bed_close(&r);
 	}
 }
 
 static void q11_tiny_buffers_just_the_header_each(void **state)
 {
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = MERGE });
-	rig_post(&r, 0, r.hdr_size, 100);
+	bed_open(&r, &(struct bed_conf){ .features = MERGE });
+	bed_post(&r, 0, r.hdr_size, 100);
 	give(&r, 60, 1);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	expect(&r, 60, 1);
 	assert_int_equal(got.buffers, 6); /* 12 of header, 5 x 12 of frame */
 	for (unsigned i = 0; i < 6; i++)
 		assert_int_equal(got.used_len[i], 12);
 	give(&r, 61, 2);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	expect(&r, 61, 2);
 	assert_int_equal(got.buffers, 7);
 	assert_int_equal(got.used_len[6], 1);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 /* All sizes at once, posted and used in random bursts: nothing is lost, in order. */
@@ -93,10 +93,10 @@ static void q11_any_mixture_of_buffers_and_frames(void **state)
 	unsigned given = 0, seen = 0, posted = 0;
 	uint32_t lens[3000], pieces[12];
 	uint64_t seed = 12345;
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = MERGE, .num = 256, .region_size = 60 << 20 });
+	bed_open(&r, &(struct bed_conf){ .features = MERGE, .num = 256, .region_size = 60 << 20 });
 	while (seen < 3000) {
 		unsigned n = netframe_between(&seed, 0, 20);
 
@@ -110,33 +110,33 @@ static void q11_any_mixture_of_buffers_and_frames(void **state)
 
 			for (unsigned i = 0; i < k; i++)
 				pieces[i] = netframe_between(&seed, k == 1 ? 100 : 12, 1600);
-			if (!rig_post_pieces(&r, 0, pieces, k))
+			if (!bed_post_pieces(&r, 0, pieces, k))
 				break;
 		}
 		r.fb->burst = netframe_between(&seed, 1, 64);
-		rig_turn_budget(&r, 0, netframe_between(&seed, 1, 40));
-		while (seen < given && rig_recv(&r, 0, &got)) {
+		bed_turn_budget(&r, 0, netframe_between(&seed, 1, 40));
+		while (seen < given && bed_recv(&r, 0, &got)) {
 			assert_int_equal(got.len, lens[seen]);
-			rig_pattern(bytes, got.len, seen);
+			bed_pattern(bytes, got.len, seen);
 			assert_memory_equal(got.bytes, bytes, got.len);
 			seen++;
 		}
 	}
 	assert_int_equal(r.fb->too_big, 0);
 	assert_int_equal(vio_device_queue_error(r.dev, 0), VIO_VQ_OK);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 /* Buffers in so many pieces that a thread's memory holds few of them at a time. */
 static void q11_buffers_in_a_thousand_pieces(void **state)
 {
-	struct rig r;
+	struct bed r;
 	uint64_t table, data;
 	struct guest_queue *q;
 	uint16_t used;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = MERGE, .num = 1024, .region_size = 8 << 20 });
+	bed_open(&r, &(struct bed_conf){ .features = MERGE, .num = 1024, .region_size = 8 << 20 });
 	/* By hand, through indirect tables: 20 buffers of 1000 bytes in 1000 pieces. */
 	q = &r.q[0];
 	for (unsigned b = 0; b < 20; b++) {
@@ -158,7 +158,7 @@ static void q11_buffers_in_a_thousand_pieces(void **state)
 	for (unsigned i = 0; i < 6; i++)
 		give(&r, 1500, i);
 	r.fb->burst = 4;
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	used = guest_queue_used_idx(q);
 	assert_int_equal(used, 12);
 	for (unsigned i = 0; i < 12; i++) {
@@ -171,12 +171,12 @@ static void q11_buffers_in_a_thousand_pieces(void **state)
 		guest_queue_avail(q, (uint16_t)b);
 	give(&r, 9000, 6);
 	give(&r, 100, 7);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	assert_int_equal(r.fb->too_big, 1);
-	assert_int_equal(rig_stats(&r, 0).drops[VIO_DROP_TOO_BIG], 1);
+	assert_int_equal(bed_stats(&r, 0).drops[VIO_DROP_TOO_BIG], 1);
 	assert_int_equal(guest_queue_used_idx(q), 13);
 	assert_int_equal(vio_device_queue_error(r.dev, 0), VIO_VQ_OK);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 /* ---- Header in pieces ---------------------------------------------------------------------- */
@@ -192,24 +192,24 @@ static void header_in_one_two_three_and_twelve_pieces(void **state)
 		unsigned n;
 	} cases[] = { { one, 2 },     { two, 3 },    { three, 4 },
 		      { twelve, 13 }, { across, 3 }, { joined, 1 } };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
 	for (unsigned merge = 0; merge < 2; merge++) {
-		rig_open(&r, &(struct rig_conf){ .features = merge ? MERGE : NO_MERGE,
+		bed_open(&r, &(struct bed_conf){ .features = merge ? MERGE : NO_MERGE,
 						 .num = 1024,
 						 .region_size = 8 << 20 });
 		for (unsigned round = 0; round < 60; round++) {
 			unsigned c = round * 5 % 6;
 
-			assert_true(rig_post_pieces(&r, 0, cases[c].pieces, cases[c].n));
+			assert_true(bed_post_pieces(&r, 0, cases[c].pieces, cases[c].n));
 			give(&r, 60 + round * 23, round);
 		}
-		rig_turn(&r, 0);
+		bed_turn(&r, 0);
 		for (unsigned round = 0; round < 60; round++)
 			expect(&r, 60 + round * 23, round);
 		expect_none(&r);
-		rig_close(&r);
+		bed_close(&r);
 	}
 }
 
@@ -217,54 +217,54 @@ static void header_in_one_two_three_and_twelve_pieces(void **state)
 
 static void without_merging_a_frame_that_does_not_fit_is_dropped_alone(void **state)
 {
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = NO_MERGE });
-	rig_post(&r, 0, 500, 10);
+	bed_open(&r, &(struct bed_conf){ .features = NO_MERGE });
+	bed_post(&r, 0, 500, 10);
 	give(&r, 100, 0);
 	give(&r, 489, 1); /* with its header, one byte too many */
 	give(&r, 488, 2);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	expect(&r, 100, 0);
 	expect(&r, 488, 2);
 	expect_none(&r);
-	assert_int_equal(rig_stats(&r, 0).drops[VIO_DROP_TOO_BIG], 1);
+	assert_int_equal(bed_stats(&r, 0).drops[VIO_DROP_TOO_BIG], 1);
 	assert_int_equal(r.fb->too_big, 1);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void a_frame_that_the_whole_ring_cannot_hold_is_dropped(void **state)
 {
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = MERGE });
-	rig_post(&r, 0, 100, 256);
+	bed_open(&r, &(struct bed_conf){ .features = MERGE });
+	bed_post(&r, 0, 100, 256);
 	give(&r, 256 * 100 - 12, 0);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	expect(&r, 256 * 100 - 12, 0);
-	rig_post(&r, 0, 100, 256);
+	bed_post(&r, 0, 100, 256);
 	give(&r, 256 * 100 - 11, 1);
 	give(&r, 60, 2);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	expect(&r, 60, 2);
-	assert_int_equal(rig_stats(&r, 0).drops[VIO_DROP_TOO_BIG], 1);
-	rig_close(&r);
+	assert_int_equal(bed_stats(&r, 0).drops[VIO_DROP_TOO_BIG], 1);
+	bed_close(&r);
 }
 
 /* The frame waits for as many buffers as it takes; kicks are asked for beyond those there are. */
 static void starved_and_recovers_without_a_lost_kick(void **state)
 {
-	struct rig r;
+	struct bed r;
 
 	(void)state;
 	for (unsigned event_idx = 0; event_idx < 2; event_idx++) {
-		rig_open(&r,
-			 &(struct rig_conf){
+		bed_open(&r,
+			 &(struct bed_conf){
 				 .features = event_idx ? MERGE : ~vio_feature(VIO_F_EVENT_IDX) });
 		give(&r, 1000, 0);
-		rig_turn(&r, 0);
+		bed_turn(&r, 0);
 		assert_true(vio_device_rx_starved(r.dev, 0));
 		assert_true(vio_device_rx_short(r.dev, 0));
 		assert_false(vio_device_rx_kicks(r.dev, 0, true));
@@ -280,18 +280,18 @@ static void starved_and_recovers_without_a_lost_kick(void **state)
 			assert_false(vio_device_rx_starved(r.dev, 0));
 			assert_true(vio_device_rx_kicks(r.dev, 0, true));
 			vio_device_rx_kicks(r.dev, 0, false);
-			rig_turn(&r, 0);
+			bed_turn(&r, 0);
 			assert_int_equal(vio_device_rx_short(r.dev, 0), true);
 			/* Nothing is kept between turns, and what is there is no news. */
 			assert_false(vio_device_rx_kicks(r.dev, 0, true));
 		}
 		assert_int_equal(guest_queue_used_idx(&r.q[0]), 0);
-		rig_post(&r, 0, 100, 1);
-		rig_turn(&r, 0);
+		bed_post(&r, 0, 100, 1);
+		bed_turn(&r, 0);
 		assert_int_equal(guest_queue_used_idx(&r.q[0]), 11);
 		assert_false(vio_device_rx_short(r.dev, 0));
 		assert_int_equal(r.fb->received, 1);
-		rig_close(&r);
+		bed_close(&r);
 	}
 }
 
@@ -300,12 +300,12 @@ static void room_that_nobody_needed_does_not_starve(void **state)
 {
 	struct vio_sink *sink;
 	struct vio_frame room;
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = MERGE });
+	bed_open(&r, &(struct bed_conf){ .features = MERGE });
 	sink = vio_device_sink(r.dev, 0);
-	rig_post(&r, 0, 1526, 5);
+	bed_post(&r, 0, 1526, 5);
 	vio_device_begin(r.dev, 0, r.scratch);
 	room.len = 65589;
 	assert_int_equal(sink->ops->reserve(sink, &room, 1), 1);
@@ -317,10 +317,10 @@ static void room_that_nobody_needed_does_not_starve(void **state)
 	assert_false(vio_device_rx_starved(r.dev, 0));
 	/* The guest adds nothing, yet a frame that fits goes through. */
 	give(&r, 3000, 1);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	expect(&r, 3000, 1);
 	assert_false(vio_device_rx_short(r.dev, 0));
-	rig_close(&r);
+	bed_close(&r);
 }
 
 /* Not asked for, or given back: the same buffers, in the same order, come next. */
@@ -328,18 +328,18 @@ static void buffers_given_back_are_used_in_their_order(void **state)
 {
 	struct vio_frame rooms[8];
 	struct vio_sink *sink;
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = MERGE });
+	bed_open(&r, &(struct bed_conf){ .features = MERGE });
 	sink = vio_device_sink(r.dev, 0);
-	rig_post(&r, 0, 200, 100);
+	bed_post(&r, 0, 200, 100);
 	for (unsigned round = 0; round < 12; round++) {
 		vio_device_begin(r.dev, 0, r.scratch);
 		for (unsigned i = 0; i < 8; i++)
 			rooms[i].len = 150 + 60 * (i % 2);
 		assert_int_equal(sink->ops->reserve(sink, rooms, 8), 8);
-		rig_pattern(rooms[0].iov->base, 150, round);
+		bed_pattern(rooms[0].iov->base, 150, round);
 		sink->ops->commit(sink, rooms, round % 2);
 		/* Left reserved at the end of the turn, they go back as well. */
 		assert_int_equal(sink->ops->reserve(sink, rooms, 3), 3);
@@ -350,23 +350,23 @@ static void buffers_given_back_are_used_in_their_order(void **state)
 	}
 	for (unsigned i = 0; i < 94; i++)
 		give(&r, 100, i);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	for (unsigned i = 0; i < 94; i++)
 		expect(&r, 100, i);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void closed_for_a_reason_there_is_no_room_and_no_kick(void **state)
 {
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = MERGE });
-	rig_post(&r, 0, 1526, 10);
+	bed_open(&r, &(struct bed_conf){ .features = MERGE });
+	bed_post(&r, 0, 1526, 10);
 	give(&r, 100, 0);
 
 	vio_device_set_link(r.dev, false);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	assert_true(vio_device_rx_starved(r.dev, 0));
 	assert_false(vio_device_rx_short(r.dev, 0));
 	/* There are buffers, which must not keep a worker awake. */
@@ -374,21 +374,21 @@ static void closed_for_a_reason_there_is_no_room_and_no_kick(void **state)
 	vio_device_set_link(r.dev, true);
 
 	assert_int_equal(vio_device_queue_enable(r.dev, 0, false), 0);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	assert_true(vio_device_rx_starved(r.dev, 0));
 	assert_false(vio_device_rx_kicks(r.dev, 0, true));
 	assert_int_equal(vio_device_queue_enable(r.dev, 0, true), 0);
 	expect_none(&r);
 
 	assert_false(vio_device_rx_starved(r.dev, 0));
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	expect(&r, 100, 0);
 	vio_device_queue_break(r.dev, 0, VIO_VQ_MEMORY_GONE);
 	give(&r, 100, 1);
-	rig_turn(&r, 0);
+	bed_turn(&r, 0);
 	assert_true(vio_device_rx_starved(r.dev, 0));
 	assert_false(vio_device_rx_kicks(r.dev, 0, true));
-	rig_close(&r);
+	bed_close(&r);
 }
 
 /* Outside of a turn a back end gets no room: nobody would tell the guest. */
@@ -396,30 +396,30 @@ static void outside_of_a_turn_there_is_no_room(void **state)
 {
 	struct vio_sink *sink;
 	struct vio_frame room = { .len = 60 };
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = MERGE });
-	rig_post(&r, 0, 1526, 1);
+	bed_open(&r, &(struct bed_conf){ .features = MERGE });
+	bed_post(&r, 0, 1526, 1);
 	sink = vio_device_sink(r.dev, 0);
 	assert_int_equal(sink->ops->reserve(sink, &room, 1), 0);
-	rig_close(&r);
+	bed_close(&r);
 }
 
 static void drops_on_the_way_are_counted_by_reason(void **state)
 {
 	struct vio_sink *sink;
-	struct rig r;
+	struct bed r;
 
 	(void)state;
-	rig_open(&r, &(struct rig_conf){ .features = MERGE });
+	bed_open(&r, &(struct bed_conf){ .features = MERGE });
 	sink = vio_device_sink(r.dev, 0);
 	sink->ops->drop(sink, VIO_DROP_NO_BUFFER, 3);
 	sink->ops->drop(sink, (enum vio_drop)VIO_DROP_NR, 1);
 	sink->ops->drop(sink, (enum vio_drop) - 1, 1);
 	for (unsigned i = 0; i < VIO_DROP_NR; i++)
-		assert_int_equal(rig_stats(&r, 0).drops[i], i == VIO_DROP_NO_BUFFER ? 3 : 0);
-	rig_close(&r);
+		assert_int_equal(bed_stats(&r, 0).drops[i], i == VIO_DROP_NO_BUFFER ? 3 : 0);
+	bed_close(&r);
 }
 
 int main(void)

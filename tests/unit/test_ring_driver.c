@@ -69,7 +69,7 @@ static void test_error_names(void **state)
 			assert_string_not_equal(vio_vq_error_name((enum vio_vq_error)i),
 						vio_vq_error_name((enum vio_vq_error)j));
 	assert_non_null(vio_vq_error_name((enum vio_vq_error)VIO_VQ_NR_ERRORS));
-	assert_non_null(vio_vq_error_name((enum vio_vq_error)-1));
+	assert_non_null(vio_vq_error_name((enum vio_vq_error) - 1));
 }
 
 static void test_init_refuses(void **state)
@@ -147,9 +147,9 @@ static void test_one_descriptor(void **state)
 
 static void test_linked_chain(void **state)
 {
-	struct vio_seg segs[] = {
-		{ IMAGE_DATA, 12 }, { IMAGE_DATA + 0x100, 60 }, { IMAGE_DATA + 0x200, 1 }
-	};
+	struct vio_seg segs[] = { { IMAGE_DATA, 12 },
+				  { IMAGE_DATA + 0x100, 60 },
+				  { IMAGE_DATA + 0x200, 1 } };
 	struct vio_drvq_done done;
 	struct ring_image im;
 
@@ -197,9 +197,9 @@ static void test_linked_chain(void **state)
 static void test_indirect_table(void **state)
 {
 	const uint64_t tables = IMAGE_DATA + 0x8000;
-	struct vio_seg segs[] = {
-		{ IMAGE_DATA, 12 }, { IMAGE_DATA + 0x100, 60 }, { IMAGE_DATA + 0x200, 9 }
-	};
+	struct vio_seg segs[] = { { IMAGE_DATA, 12 },
+				  { IMAGE_DATA + 0x100, 60 },
+				  { IMAGE_DATA + 0x200, 9 } };
 	const struct vio_virtq_desc *table;
 	struct vio_drvq_done done;
 	struct ring_image im;

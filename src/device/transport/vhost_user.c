@@ -52,6 +52,9 @@
 /* How long to leave those who connect waiting when the process has no descriptors left. */
 #define ACCEPT_PAUSE_MS 100
 
+/* Lines that one connection may put into the log by being refused again and again. */
+#define COMPLAINTS_MAX 32
+
 #define NS_PER_MS 1000000ull
 
 int vu_refuse(struct vio_vhost_user *s, int ret, const char *fmt, ...)
@@ -62,6 +65,23 @@ int vu_refuse(struct vio_vhost_user *s, int ret, const char *fmt, ...)
 	vio_vsnprintf(s->why.msg, sizeof(s->why.msg), fmt, ap);
 	va_end(ap);
 	return ret;
+}
+
+void vu_complain(struct vio_vhost_user *s, const char *fmt, ...)
+{
+	char line[VIO_LOG_LINE];
+	va_list ap;
+
+	if (s->complaints > COMPLAINTS_MAX)
+		return;
+	if (s->complaints++ == COMPLAINTS_MAX) {
+		vio_log(s->host, VIO_LOG_WARN, "no more of this front end's faults are logged");
+		return;
+	}
+	va_start(ap, fmt);
+	vio_vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	vio_log(s->host, VIO_LOG_WARN, "%s", line);
 }
 
 /* ---- Waiting ----------------------------------------------------------------------------- */
@@ -150,6 +170,7 @@ static int connected(struct vio_vhost_user *s, int fd)
 	if (ret)
 		return ret;
 	s->connected = true;
+	s->complaints = 0;
 	s->status.connected = true;
 	s->status.connections++;
 	if (s->runner->connection)

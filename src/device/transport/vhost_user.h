@@ -80,8 +80,9 @@ struct vio_vhost_user {
 	bool connected;
 	bool has_back;
 	bool features_set;
-	uint64_t features; /* as sent, VIO_VU_F_PROTOCOL_FEATURES included */
-	uint64_t protocol; /* protocol features negotiated */
+	unsigned complaints; /* lines in the log */
+	uint64_t features;   /* as sent, VIO_VU_F_PROTOCOL_FEATURES included */
+	uint64_t protocol;   /* protocol features negotiated */
 	struct vio_vu_conn conn;
 	struct vio_vu_conn back; /* SET_BACKEND_REQ_FD */
 	struct vu_table *table;	 /* NULL: no memory */
@@ -99,6 +100,9 @@ enum vu_source { VU_LISTEN, VU_CONN, VU_BACK, VU_RETRY, VU_POLL, VU_GONE };
 /* Fills s->why and returns @ret. */
 int vu_refuse(struct vio_vhost_user *s, int ret, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* One line to the log, up to a bound for each connection: the peer decides how often. */
+void vu_complain(struct vio_vhost_user *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 /* Watches @fd for @events. 0 or -errno. */
 int vu_watch(struct vio_vhost_user *s, int fd, uint32_t events, enum vu_source source);
 /* Watches @conn for what it waits for now: it may have begun to wait for the peer to read. */

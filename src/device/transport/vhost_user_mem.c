@@ -184,9 +184,6 @@ int vu_mem_add(struct vio_vhost_user *s, const struct vio_vu_mem_region *region,
 	uint32_t i;
 	int ret;
 
-	if (count == VIO_MEM_MAX_REGIONS)
-		return vu_refuse(s, -ENOSPC,
-				 "memory region: there are %u already, the most we take", count);
 	t = table_new(s->host, count + 1);
 	if (!t)
 		return vu_refuse(s, -ENOMEM, "memory region: out of memory");
@@ -197,6 +194,9 @@ int vu_mem_add(struct vio_vhost_user *s, const struct vio_vu_mem_region *region,
 		table_free(s->host, t);
 		return 0;
 	}
+	if (ret == 0 && count == VIO_MEM_MAX_REGIONS)
+		ret = vu_refuse(s, -ENOSPC, "memory region: there are %u already, the most we take",
+				count);
 	if (ret == 0)
 		ret = table_check(s, t);
 	if (ret) {

@@ -17,15 +17,13 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/endian.h"
 #include "base/fmt.h"
 
 /* All the memory regions that a front end may plug in one by one. */
 #define MEM_SLOTS VIO_MEM_MAX_REGIONS
 
-#define ETH_MIN_WIRE   60 /* bytes of the shortest frame, without its checksum */
-#define ETHERTYPE_RARP 0x8035
-#define RARP_REQUEST   3 /* RFC 903: "request reverse" */
+#define ETH_MIN_WIRE 60 /* bytes of the shortest frame, without its checksum */
+#define RARP_REQUEST 3	/* RFC 903: "request reverse" */
 
 /* Finds the ring that @index means. */
 static int check_ring(struct vio_vhost_user *s, uint32_t index)
@@ -350,18 +348,8 @@ struct announce {
 /* RFC 903: asks for the protocol address of the guest's own station; switches learn from it. */
 static void rarp_fill(uint8_t frame[ETH_MIN_WIRE], const uint8_t mac[VIO_ETH_ALEN])
 {
-	static const uint8_t head[] = {
-		ETHERTYPE_RARP >> 8,
-		ETHERTYPE_RARP & 0xff,
-		0,
-		1, /* hardware: Ethernet */
-		8,
-		0, /* protocol: IPv4 */
-		VIO_ETH_ALEN,
-		4, /* lengths of their addresses */
-		0,
-		RARP_REQUEST,
-	};
+	/* Type; hardware is Ethernet, protocol IPv4, the lengths of their addresses; operation. */
+	static const uint8_t head[] = { 0x80, 0x35, 0, 1, 8, 0, VIO_ETH_ALEN, 4, 0, RARP_REQUEST };
 
 	memset(frame, 0, ETH_MIN_WIRE);
 	memset(frame, 0xff, VIO_ETH_ALEN);
@@ -529,7 +517,7 @@ static int refused(struct vio_vhost_user *s, const struct vio_vu_msg *msg, int r
 	vio_error_set(&s->why, "%s: %s", name, why.msg);
 	if (!told && !minor)
 		return ret;
-	vio_log(s->host, VIO_LOG_WARN, "refused: %s", s->why.msg);
+	vu_complain(s, "refused: %s", s->why.msg);
 	return 0;
 }
 

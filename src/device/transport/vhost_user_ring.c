@@ -27,6 +27,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/barrier.h"
+#include "base/endian.h"
 #include "base/fmt.h"
 
 /* How often a ring without a kick descriptor is looked at. */
@@ -164,8 +166,31 @@ static bool is_complete(const struct vio_vhost_user *s, const struct vu_ring *r)
 	return r->started && r->num && r->has_addr && r->has_base && s->features_set && s->table;
 }
 
+/*
+ * Where a split ring goes on. A net device never stops with a buffer in its hands, so what the used
+ * ring holds says it as well as the base does, and it is right where the base is not: DPDK's driver
+ * says 0 when its device comes back in the middle of a ring, and of another back end's buffers in
+ * flight nobody would ever hear again. A frame may be sent twice for that, none is lost.
+ */
+static void find_base(struct vio_vhost_user *s, const struct ring_job *job)
+{
+	const struct vio_virtq_used *used = job->areas.device;
+	struct vu_ring *r = &s->rings[job->index];
+	uint16_t idx;
+
+	if (vio_features_test(vio_device_driver_features(s->dev), VIO_F_RING_PACKED))
+		return;
+	idx = vio_le16(vio_load(&used->idx));
+	if (idx == r->base)
+		return;
+	vu_complain(s, "queue %u: base %u, but the used ring holds %u; going on there", job->index,
+		    r->base, idx);
+	r->base = idx;
+}
+
 static int ring_start(struct vio_vhost_user *s, struct ring_job *job)
 {
+	find_base(s, job);
 	run(job, job_start);
 	if (job->ret)
 		return vu_refuse(s, job->ret,
@@ -200,8 +225,7 @@ int vu_ring_sync(struct vio_vhost_user *s, unsigned index)
 		run(&job, job_stop);
 	if (ret == -EINVAL)
 		return vu_refuse(s, ret, "queue %u: the ring is not aligned", index);
-	vio_log(s->host, VIO_LOG_WARN, "queue %u: the ring is not in guest memory; it waits",
-		index);
+	vu_complain(s, "queue %u: the ring is not in guest memory; it waits", index);
 	return 0;
 }
 
@@ -211,7 +235,7 @@ void vu_rings_sync(struct vio_vhost_user *s)
 
 	for (i = 0; i < s->num_rings; i++)
 		if (vu_ring_sync(s, i) < 0)
-			vio_log(s->host, VIO_LOG_WARN, "%s", s->why.msg);
+			vu_complain(s, "%s", s->why.msg);
 }
 
 /* Ticks come as long as there is a ring to look at. */

@@ -79,7 +79,8 @@ struct front {
 	uint64_t protocol_offered;
 	uint64_t protocol; /* of these, what both agreed on */
 	unsigned pairs;
-	uint8_t status; /* as the driver wrote it */
+	uint8_t status;	     /* as the driver wrote it */
+	const char *refused; /* the last request that the device said no to, or NULL */
 	bool config_changed;
 
 	uint8_t generation; /* of the configuration */
@@ -143,6 +144,7 @@ static int call(struct front *f, struct vio_vu_msg *msg, struct vio_vu_msg *repl
 	ret = vio_vu_call(&f->conn, msg, reply, f->reply_ms);
 	if (ret == 0)
 		return 0;
+	f->refused = vio_vu_msg_name(VIO_VU_FRONT_REQUEST, msg->hdr.request);
 	vio_log(f->host, VIO_LOG_WARN, "vhost-user %s: %s: %s", f->path,
 		vio_vu_msg_name(VIO_VU_FRONT_REQUEST, msg->hdr.request),
 		ret == -EREMOTEIO ? "refused by the device" : strerror(-ret));
@@ -367,8 +369,11 @@ static int establish(struct front *f, uint32_t timeout_ms, struct vio_error *err
 		ret = handshake(f);
 		if (ret == 0)
 			return 0;
-		vio_error_set(err, "vhost-user %s: the device does not go along: %s", f->path,
-			      f->conn.reason[0] ? f->conn.reason : "it refused a request");
+		vio_error_set(err, "vhost-user %s: the device does not go along: %s%s", f->path,
+			      f->conn.reason[0] ? "" : "it refused ",
+			      f->conn.reason[0] ? f->conn.reason :
+			      f->refused	? f->refused :
+						  "a request");
 		lose(f);
 		/* One that left in the middle may have made room for the next. */
 		if (ret != -ENODEV || now_ms() >= deadline)

@@ -73,8 +73,10 @@ class Device:
         return self.process.pid
 
     def wait_listening(self, timeout=10):
+        """Until every socket is served (with --client: is sought). Signals are heeded from then."""
         for path in self.sockets:
-            self.process.wait_for(r"listening on %s$" % re.escape(path), timeout, "stderr")
+            self.process.wait_for(r"^(listening on|connecting to) %s$" % re.escape(path), timeout,
+                                  "stderr")
         return self
 
     def snapshot(self):

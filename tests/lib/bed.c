@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "rig.h"
+#include "bed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,36 +7,36 @@
 #include "base/bits.h"
 #include "check.h"
 
-static void rig_call(void *ctx, unsigned queue)
+static void bed_call(void *ctx, unsigned queue)
 {
-	struct rig *r = ctx;
+	struct bed *r = ctx;
 
 	r->calls[queue]++;
 }
 
-static void rig_config_changed(void *ctx)
+static void bed_config_changed(void *ctx)
 {
-	struct rig *r = ctx;
+	struct bed *r = ctx;
 
 	r->config_changes++;
 }
 
-static void rig_queue_broken(void *ctx, unsigned queue, enum vio_vq_error why)
+static void bed_queue_broken(void *ctx, unsigned queue, enum vio_vq_error why)
 {
-	struct rig *r = ctx;
+	struct bed *r = ctx;
 
 	r->broken[queue]++;
 	r->why[queue] = why;
 }
 
-static const struct vio_device_transport_ops rig_transport = {
+static const struct vio_device_transport_ops bed_transport = {
 	.ctrl_elsewhere = true,
-	.call = rig_call,
-	.config_changed = rig_config_changed,
-	.queue_broken = rig_queue_broken,
+	.call = bed_call,
+	.config_changed = bed_config_changed,
+	.queue_broken = bed_queue_broken,
 };
 
-void rig_open(struct rig *r, const struct rig_conf *conf)
+void bed_open(struct bed *r, const struct bed_conf *conf)
 {
 	const struct vio_host *host = vio_host_linux(VIO_LOG_ERROR);
 	struct vio_net_props props;
@@ -48,12 +48,12 @@ void rig_open(struct rig *r, const struct rig_conf *conf)
 	r->fb = fake_backend_create(conf->tx_offloads, conf->rx_offloads);
 	r->num = conf->num ? conf->num : 256;
 	r->pairs = conf->pairs ? conf->pairs : 1;
-	check(r->pairs <= RIG_PAIRS);
+	check(r->pairs <= BED_PAIRS);
 	vio_net_props_init(&props);
 	props.queue_pairs = r->pairs;
 	props.tx = conf->tx;
 	check(vio_device_create(host, &props, &r->fb->be, &r->dev, &err) == 0);
-	vio_device_set_transport(r->dev, &rig_transport, r);
+	vio_device_set_transport(r->dev, &bed_transport, r);
 	accepted =
 		vio_features_and(vio_device_features(r->dev), vio_features_make(conf->features, 0));
 	check(vio_device_set_driver_features(r->dev, accepted) == 0);
@@ -64,14 +64,14 @@ void rig_open(struct rig *r, const struct rig_conf *conf)
 	for (unsigned i = 0; i < r->pairs; i++)
 		r->fb->sinks[i] = vio_device_sink(r->dev, i);
 	if (!conf->no_start)
-		rig_start(r);
+		bed_start(r);
 }
 
-void rig_close(struct rig *r)
+void bed_close(struct bed *r)
 {
-	struct rig_buf *b;
+	struct bed_buf *b;
 
-	rig_stop(r);
+	bed_stop(r);
 	vio_device_destroy(r->dev);
 	vio_device_scratch_destroy(r->scratch);
 	fake_backend_destroy(r->fb);
@@ -83,7 +83,7 @@ void rig_close(struct rig *r)
 	}
 }
 
-void rig_start(struct rig *r)
+void bed_start(struct bed *r)
 {
 	unsigned i;
 
@@ -97,7 +97,7 @@ void rig_start(struct rig *r)
 	}
 }
 
-void rig_stop(struct rig *r)
+void bed_stop(struct bed *r)
 {
 	unsigned i;
 
@@ -108,7 +108,7 @@ void rig_stop(struct rig *r)
 	}
 }
 
-int rig_turn_budget(struct rig *r, unsigned pair, unsigned budget)
+int bed_turn_budget(struct bed *r, unsigned pair, unsigned budget)
 {
 	int sent;
 
@@ -119,14 +119,14 @@ int rig_turn_budget(struct rig *r, unsigned pair, unsigned budget)
 	return sent;
 }
 
-int rig_turn(struct rig *r, unsigned pair)
+int bed_turn(struct bed *r, unsigned pair)
 {
-	return rig_turn_budget(r, pair, 256);
+	return bed_turn_budget(r, pair, 256);
 }
 
-static struct rig_buf *make_buf(struct rig *r, const uint32_t *pieces, unsigned n, uint32_t total)
+static struct bed_buf *make_buf(struct bed *r, const uint32_t *pieces, unsigned n, uint32_t total)
 {
-	struct rig_buf *b = calloc(1, sizeof(*b));
+	struct bed_buf *b = calloc(1, sizeof(*b));
 	uint32_t done = 0;
 
 	check(b != NULL);
@@ -137,7 +137,8 @@ static struct rig_buf *make_buf(struct rig *r, const uint32_t *pieces, unsigned 
 
 		if (len == 0)
 			continue;
-		b->segs[b->num].addr = guest_alloc(&r->g, len, 1);
+		/* With a gap behind it, or what is read beyond it would be the next piece. */
+		b->segs[b->num].addr = guest_alloc(&r->g, len + 40, 1);
 		b->segs[b->num++].len = len;
 		done += len;
 	}
@@ -147,7 +148,7 @@ static struct rig_buf *make_buf(struct rig *r, const uint32_t *pieces, unsigned 
 	return b;
 }
 
-static bool add(struct rig *r, unsigned queue, struct rig_buf *b, bool in)
+static bool add(struct bed *r, unsigned queue, struct bed_buf *b, bool in)
 {
 	struct vio_drvq_buf buf = {
 		.segs = b->segs,
@@ -163,11 +164,11 @@ static bool add(struct rig *r, unsigned queue, struct rig_buf *b, bool in)
 	return true;
 }
 
-bool rig_send_pieces(struct rig *r, unsigned pair, const struct vio_net_meta *meta,
+bool bed_send_pieces(struct bed *r, unsigned pair, const struct vio_net_meta *meta,
 		     const void *bytes, uint32_t len, const uint32_t *pieces, unsigned n)
 {
 	static const struct vio_net_meta plain;
-	struct rig_buf *b = make_buf(r, pieces, n, r->hdr_size + len);
+	struct bed_buf *b = make_buf(r, pieces, n, r->hdr_size + len);
 	uint8_t *all = malloc(r->hdr_size + len), *p = all;
 
 	check(all != NULL);
@@ -180,13 +181,13 @@ bool rig_send_pieces(struct rig *r, unsigned pair, const struct vio_net_meta *me
 	return add(r, pair * 2 + 1, b, false);
 }
 
-bool rig_send(struct rig *r, unsigned pair, const struct vio_net_meta *meta, const void *bytes,
+bool bed_send(struct bed *r, unsigned pair, const struct vio_net_meta *meta, const void *bytes,
 	      uint32_t len)
 {
-	return rig_send_pieces(r, pair, meta, bytes, len, NULL, 0);
+	return bed_send_pieces(r, pair, meta, bytes, len, NULL, 0);
 }
 
-bool rig_post_pieces(struct rig *r, unsigned pair, const uint32_t *pieces, unsigned n)
+bool bed_post_pieces(struct bed *r, unsigned pair, const uint32_t *pieces, unsigned n)
 {
 	uint32_t total = 0;
 
@@ -195,13 +196,13 @@ bool rig_post_pieces(struct rig *r, unsigned pair, const uint32_t *pieces, unsig
 	return add(r, pair * 2, make_buf(r, pieces, n, total), true);
 }
 
-void rig_post(struct rig *r, unsigned pair, uint32_t size, unsigned n)
+void bed_post(struct bed *r, unsigned pair, uint32_t size, unsigned n)
 {
 	while (n-- > 0)
-		check(rig_post_pieces(r, pair, &size, 1));
+		check(bed_post_pieces(r, pair, &size, 1));
 }
 
-struct rig_buf *rig_reap(struct rig *r, unsigned queue, uint32_t *len)
+struct bed_buf *bed_reap(struct bed *r, unsigned queue, uint32_t *len)
 {
 	struct vio_drvq_done done;
 	int n = vio_drvq_reap_burst(r->q[queue].drv, &done, 1);
@@ -213,13 +214,13 @@ struct rig_buf *rig_reap(struct rig *r, unsigned queue, uint32_t *len)
 	return done.token;
 }
 
-unsigned rig_reap_tx(struct rig *r, unsigned pair)
+unsigned bed_reap_tx(struct bed *r, unsigned pair)
 {
 	unsigned n = 0, last = 0;
-	struct rig_buf *b;
+	struct bed_buf *b;
 	uint32_t len;
 
-	while ((b = rig_reap(r, pair * 2 + 1, &len))) {
+	while ((b = bed_reap(r, pair * 2 + 1, &len))) {
 		check(len == 0);
 		check(n == 0 || b->id == last + 1);
 		last = b->id;
@@ -229,7 +230,7 @@ unsigned rig_reap_tx(struct rig *r, unsigned pair)
 }
 
 /* Copies out the first @len bytes of a buffer. */
-static void read_buf(struct rig *r, const struct rig_buf *b, uint32_t len, uint8_t *to)
+static void read_buf(struct bed *r, const struct bed_buf *b, uint32_t len, uint8_t *to)
 {
 	for (unsigned i = 0; i < b->num && len; i++) {
 		uint32_t n = vio_min(len, b->segs[i].len);
@@ -240,21 +241,21 @@ static void read_buf(struct rig *r, const struct rig_buf *b, uint32_t len, uint8
 	}
 }
 
-bool rig_recv(struct rig *r, unsigned pair, struct rig_frame *f)
+bool bed_recv(struct bed *r, unsigned pair, struct bed_frame *f)
 {
 	static uint8_t bytes[80000];
 	uint32_t have = 0, len;
-	struct rig_buf *b;
+	struct bed_buf *b;
 	unsigned want = 1;
 
 	f->buffers = 0;
 	while (f->buffers < want) {
-		b = rig_reap(r, pair * 2, &len);
+		b = bed_reap(r, pair * 2, &len);
 		/* Buffers of one frame appear together (virtio 1.4, 5.1.9.4.1). */
 		check(b != NULL || f->buffers == 0);
 		if (!b)
 			return false;
-		check(len <= b->len && have + len <= sizeof(bytes) && f->buffers < RIG_MAX_PIECES);
+		check(len <= b->len && have + len <= sizeof(bytes) && f->buffers < BED_MAX_PIECES);
 		read_buf(r, b, len, bytes + have);
 		have += len;
 		f->used_len[f->buffers] = len;
@@ -274,7 +275,7 @@ bool rig_recv(struct rig *r, unsigned pair, struct rig_frame *f)
 	return true;
 }
 
-struct vio_queue_stats rig_stats(const struct rig *r, unsigned queue)
+struct vio_queue_stats bed_stats(const struct bed *r, unsigned queue)
 {
 	struct vio_queue_stats stats;
 
@@ -282,7 +283,7 @@ struct vio_queue_stats rig_stats(const struct rig *r, unsigned queue)
 	return stats;
 }
 
-void rig_pattern(uint8_t *bytes, uint32_t len, unsigned n)
+void bed_pattern(uint8_t *bytes, uint32_t len, unsigned n)
 {
 	for (uint32_t i = 0; i < len; i++)
 		bytes[i] = (uint8_t)(i * 7 + i / 251 + n * 31);

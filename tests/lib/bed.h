@@ -3,8 +3,8 @@
  * A device on a fake back end with a guest in front of it, all in this process: what most tests of
  * the device half begin with. The test plays the driver, and decides when the device gets its turn.
  */
-#ifndef TESTLIB_RIG_H
-#define TESTLIB_RIG_H
+#ifndef TESTLIB_BED_H
+#define TESTLIB_BED_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,10 +14,10 @@
 #include "fake_backend.h"
 #include "guest.h"
 
-#define RIG_PAIRS      4
-#define RIG_MAX_PIECES 1100
+#define BED_PAIRS      4
+#define BED_MAX_PIECES 1100
 
-struct rig_conf {
+struct bed_conf {
 	uint64_t features;    /* what the driver accepts (if offered) */
 	uint32_t tx_offloads; /* of the back end */
 	uint32_t rx_offloads;
@@ -29,80 +29,80 @@ struct rig_conf {
 };
 
 /* A buffer of the guest on its way through a queue. */
-struct rig_buf {
+struct bed_buf {
 	unsigned id;  /* counted from 0 for each queue */
 	uint32_t len; /* bytes in all */
 	uint16_t num;
 	struct vio_seg *segs;
-	struct rig_buf *all;
+	struct bed_buf *all;
 };
 
-struct rig {
+struct bed {
 	struct guest g;
 	struct fake_backend *fb;
 	struct vio_device *dev;
 	struct vio_device_scratch *scratch;
-	struct guest_queue q[RIG_PAIRS * 2];
-	unsigned added[RIG_PAIRS * 2];
+	struct guest_queue q[BED_PAIRS * 2];
+	unsigned added[BED_PAIRS * 2];
 	uint32_t num;
 	unsigned pairs;
 	uint64_t features;
 	uint32_t hdr_size;
-	struct rig_buf *bufs;
+	struct bed_buf *bufs;
 	/* what the transport was asked for */
-	unsigned calls[RIG_PAIRS * 2];
-	unsigned broken[RIG_PAIRS * 2];
-	enum vio_vq_error why[RIG_PAIRS * 2];
+	unsigned calls[BED_PAIRS * 2];
+	unsigned broken[BED_PAIRS * 2];
+	enum vio_vq_error why[BED_PAIRS * 2];
 	unsigned config_changes;
 };
 
-void rig_open(struct rig *r, const struct rig_conf *conf);
-void rig_close(struct rig *r);
+void bed_open(struct bed *r, const struct bed_conf *conf);
+void bed_close(struct bed *r);
 
 /* Starts all queues, each enabled, on new rings; stops them. */
-void rig_start(struct rig *r);
-void rig_stop(struct rig *r);
+void bed_start(struct bed *r);
+void bed_stop(struct bed *r);
 
 /* One turn of a pair: transmit up to @budget, then receive. What vio_device_tx() returned. */
-int rig_turn_budget(struct rig *r, unsigned pair, unsigned budget);
-int rig_turn(struct rig *r, unsigned pair);
+int bed_turn_budget(struct bed *r, unsigned pair, unsigned budget);
+int bed_turn(struct bed *r, unsigned pair);
 
 /*
  * The guest sends @len bytes behind a net header of @meta, in pieces of the sizes @pieces; what is
  * left goes into one more. False when the ring is full.
  */
-bool rig_send_pieces(struct rig *r, unsigned pair, const struct vio_net_meta *meta,
+bool bed_send_pieces(struct bed *r, unsigned pair, const struct vio_net_meta *meta,
 		     const void *bytes, uint32_t len, const uint32_t *pieces, unsigned n);
-bool rig_send(struct rig *r, unsigned pair, const struct vio_net_meta *meta, const void *bytes,
+bool bed_send(struct bed *r, unsigned pair, const struct vio_net_meta *meta, const void *bytes,
 	      uint32_t len);
 /* The guest posts a receive buffer in pieces of these sizes. */
-bool rig_post_pieces(struct rig *r, unsigned pair, const uint32_t *pieces, unsigned n);
+bool bed_post_pieces(struct bed *r, unsigned pair, const uint32_t *pieces, unsigned n);
 /* @n buffers of one piece. */
-void rig_post(struct rig *r, unsigned pair, uint32_t size, unsigned n);
+void bed_post(struct bed *r, unsigned pair, uint32_t size, unsigned n);
 
 /* A used buffer, or NULL; its length, as the device told it, in *@len. */
-struct rig_buf *rig_reap(struct rig *r, unsigned queue, uint32_t *len);
+struct bed_buf *bed_reap(struct bed *r, unsigned queue, uint32_t *len);
 /* How many transmit buffers came back, all of which must say length 0 and come in order. */
-unsigned rig_reap_tx(struct rig *r, unsigned pair);
+unsigned bed_reap_tx(struct bed *r, unsigned pair);
 
 /* A frame that the guest received. */
-struct rig_frame {
+struct bed_frame {
 	struct vio_net_meta meta;
 	uint8_t header[VIO_NET_HDR_SIZE_MAX];
 	unsigned buffers;
-	uint32_t used_len[RIG_MAX_PIECES]; /* of each buffer, */
-	uint32_t buf_len[RIG_MAX_PIECES];  /* which had room for this much */
+	uint32_t used_len[BED_MAX_PIECES]; /* of each buffer, */
+	uint32_t buf_len[BED_MAX_PIECES];  /* which had room for this much */
 	uint32_t len;
 	uint8_t bytes[70000];
 };
 
 /* Puts the next received frame together from its buffers. False when there is none. */
-bool rig_recv(struct rig *r, unsigned pair, struct rig_frame *f);
+bool bed_recv(struct bed *r, unsigned pair, struct bed_frame *f);
 
 /* Counters of a queue. */
-struct vio_queue_stats rig_stats(const struct rig *r, unsigned queue);
+struct vio_queue_stats bed_stats(const struct bed *r, unsigned queue);
 
 /* @len bytes that tell frame @n from others. */
-void rig_pattern(uint8_t *bytes, uint32_t len, unsigned n);
+void bed_pattern(uint8_t *bytes, uint32_t len, unsigned n);
 
 #endif

@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a device may do to the driver (H24, H25, H26, H28, H29), and what must come of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "base/barrier.h"
+#include "base/endian.h"
+#include "lib/driver_rig.h"
+
+static uint8_t frame[70000];
+
+static int probe_only(struct rig *r)
+{
+	int ret = vio_driver_probe(&r->dev.t, &r->h.host, NULL, &r->drv, &r->err);
+
+	if (ret < 0)
+		r->drv = NULL;
+	return ret;
+}
+
+/* The other pair still works. */
+static void check_other_pair(struct rig *r)
+{
+	struct vio_buf *buf;
+
+	assert_int_equal(fake_send(&r->dev, VIO_RXQ(1), frame, 60, NULL), 1);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 1, &buf, 1), 1);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 1, &buf, 1), 1);
+	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 1), 0);
+}
+
+static void start_pairs(struct rig *r)
+{
+	fake_offer(&r->dev, VIO_NET_F_CTRL_VQ);
+	fake_offer(&r->dev, VIO_NET_F_MQ);
+	r->pairs = 2;
+	rig_start(r);
+}
+
+static void check_broken(struct rig *r, enum vio_vq_error why)
+{
+	struct vio_driver_queue_info info;
+	struct vio_buf *buf;
+
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), -EPROTO);
+	assert_int_equal(r->broken, 1);
+	assert_int_equal(vio_driver_queue_info(r->drv, 0, &info), 0);
+	assert_int_equal(info.error, why);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), -EPROTO);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), -EPROTO);
+	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), -EPROTO);
+	assert_int_equal(r->broken, 1);
+	check_other_pair(r);
+}
+
+static void test_h24_id_out_of_range(void **state)
+{
+	struct rig *r = *state;
+
+	start_pairs(r);
+	fake_use(&r->dev, 0, 64, 60);
+	check_broken(r, VIO_VQ_BAD_ID);
+}
+
+static void test_h24_id_twice(void **state)
+{
+	struct rig *r = *state;
+	struct vio_net_hdr *hdr;
+	struct vio_buf *buf;
+
+	start_pairs(r);
+	r->starve = true;
+	hdr = fake_ptr(&r->dev, fake_desc(&r->dev, 0)[3].addr);
+	hdr->num_buffers = vio_le16(1);
+	fake_use(&r->dev, 0, 3, 72);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+	rig_free(r, buf);
+	fake_use(&r->dev, 0, 3, 72);
+	r->starve = false;
+	check_broken(r, VIO_VQ_NOT_IN_FLIGHT);
+}
+
+static void test_h24_used_len_above_posted(void **state)
+{
+	struct rig *r = *state;
+
+	start_pairs(r);
+	fake_use(&r->dev, 0, 0, 2048 + 13);
+	check_broken(r, VIO_VQ_BAD_USED_LEN);
+}
+
+static void test_h24_used_index_jumps(void **state)
+{
+	struct rig *r = *state;
+
+	start_pairs(r);
+	fake_used(&r->dev, 0)->idx = vio_le16(65);
+	check_broken(r, VIO_VQ_USED_JUMP);
+}
+
+/* Lengths of 0 and below the header: dropped, counted, and the queue goes on. */
+static void test_h24_len_below_header(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_stats stats;
+	struct vio_buf *buf;
+	uint32_t len;
+
+	rig_start(r);
+	for (len = 0; len < 12 + 14; len++) {
+		struct vio_net_hdr *hdr = fake_ptr(&r->dev, fake_desc(&r->dev, 0)[len].addr);
+
+		hdr->num_buffers = vio_le16(1);
+		fake_use(&r->dev, 0, len, len);
+	}
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 0);
+	rig_stats(r, 0, &stats);
+	assert_int_equal(stats.errors, 26);
+	assert_int_equal(stats.drops[VIO_DROP_SHORT], 26);
+	assert_int_equal(stats.packets, 0);
+}
+
+static void test_h24_tx_used_twice(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+
+	rig_start(r);
+	rig_send(r, 60, 1);
+	rig_send(r, 60, 1);
+	fake_use(&r->dev, 1, 0, 0);
+	fake_use(&r->dev, 1, 0, 0);
+	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 10), 1);
+	assert_int_equal(r->freed_tx, 1);
+	buf = rig_frame(r, 60, 1);
+	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 10), -EPROTO);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EPROTO);
+	assert_int_equal(vio_driver_tx_one(r->drv, 0, buf), -EPROTO);
+	rig_free(r, buf);
+	assert_int_equal(r->broken, 1);
+	/* The other one comes back when the device can't touch it any more. */
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
+}
+
+/* ---- H25: num_buffers ------------------------------------------------------------------------ */
+
+static struct vio_net_meta buffers(uint16_t n)
+{
+	return (struct vio_net_meta){ .num_buffers = n };
+}
+
+/* Sends a frame that claims @n buffers. */
+static void claim(struct rig *r, size_t len, uint16_t n)
+{
+	struct vio_net_hdr *hdr;
+	struct vio_net_meta meta = buffers(1);
+	struct vio_virtq_avail *avail = fake_avail(&r->dev, 0);
+	uint16_t at = vio_le16(fake_used(&r->dev, 0)->idx);
+	uint16_t id = vio_le16(avail->ring[at % 64]);
+
+	assert_int_equal(fake_send_quiet(&r->dev, 0, frame, len, &meta), 1);
+	hdr = fake_ptr(&r->dev, fake_desc(&r->dev, 0)[id].addr);
+	hdr->num_buffers = vio_le16(n);
+	fake_wants_interrupt(&r->dev, 0);
+}
+
+static void test_h25_zero(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_stats stats;
+	struct vio_buf *buf;
+
+	rig_start(r);
+	claim(r, 60, 0);
+	claim(r, 60, 1);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+	rig_free(r, buf);
+	rig_stats(r, 0, &stats);
+	assert_int_equal(stats.drops[VIO_DROP_BAD_HEADER], 1);
+}
+
+static void test_h25_above_the_ring(void **state)
+{
+	struct rig *r = *state;
+
+	start_pairs(r);
+	claim(r, 60, 65);
+	check_broken(r, VIO_VQ_BAD_FRAME);
+}
+
+/* Not negotiated: whatever it says, a buffer is a frame. */
+static void test_h25_not_negotiated(void **state)
+{
+	static const uint16_t claims[] = { 0, 1, 2, 65535 };
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	unsigned i;
+
+	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
+	rig_start(r);
+	for (i = 0; i < 4; i++) {
+		claim(r, 60, claims[i]);
+		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+		assert_int_equal(buf->frame_len, 60);
+		assert_null(buf->next);
+		rig_free(r, buf);
+	}
+}
+
+/* A frame that never completes holds what came of it, and no more; stop gives that back. */
+static void test_h25_never_completes(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	unsigned i;
+
+	rig_start(r);
+	claim(r, 60, 3);
+	for (i = 0; i < 10; i++)
+		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 0);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
+}
+
+/* Joined to more than any frame may be, or with an empty piece: dropped whole. */
+static void test_h25_too_long(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_stats stats;
+	struct vio_buf *buf;
+	unsigned i;
+
+	rig_start(r);
+	claim(r, 2000, 40);
+	for (i = 1; i < 40; i++)
+		claim(r, 2030, 1);
+	claim(r, 60, 1);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+	assert_int_equal(buf->frame_len, 60);
+	rig_free(r, buf);
+	rig_stats(r, 0, &stats);
+	assert_int_equal(stats.drops[VIO_DROP_TOO_BIG], 1);
+	assert_int_equal(stats.errors, 1);
+}
+
+static void test_h25_empty_piece(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_stats stats;
+	struct vio_net_hdr *hdr;
+	struct vio_buf *buf;
+
+	rig_start(r);
+	hdr = fake_ptr(&r->dev, fake_desc(&r->dev, 0)[0].addr);
+	hdr->num_buffers = vio_le16(2);
+	fake_use(&r->dev, 0, 0, 72);
+	fake_use(&r->dev, 0, 1, 0);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 0);
+	rig_stats(r, 0, &stats);
+	assert_int_equal(stats.drops[VIO_DROP_SHORT], 1);
+}
+
+/* ---- H26: status and configuration ----------------------------------------------------------- */
+
+static void test_h26_never_settles(void **state)
+{
+	struct rig *r = *state;
+
+	r->dev.never_settles = true;
+	assert_int_equal(probe_only(r), -EIO);
+	assert_non_null(strstr(r->err.msg, "changes all the time"));
+}
+
+static void test_h26_impossible_pairs(void **state)
+{
+	static const uint16_t pairs[] = { 0, 0x8001, 65535 };
+	struct rig *r = *state;
+	struct vio_driver_info info;
+	unsigned i;
+
+	fake_offer(&r->dev, VIO_NET_F_CTRL_VQ);
+	fake_offer(&r->dev, VIO_NET_F_MQ);
+	for (i = 0; i < 3; i++) {
+		r->dev.config.max_virtqueue_pairs = vio_le16(pairs[i]);
+		assert_int_equal(probe_only(r), 0);
+		vio_driver_get_info(r->drv, &info);
+		assert_int_equal(info.max_pairs, 1);
+		assert_false(vio_features_test(r->dev.accepted, VIO_NET_F_MQ));
+		vio_driver_release(r->drv);
+	}
+	/* More than we can use is no fault. */
+	r->dev.config.max_virtqueue_pairs = vio_le16(0x8000);
+	assert_int_equal(probe_only(r), 0);
+	vio_driver_get_info(r->drv, &info);
+	assert_int_equal(info.max_pairs, VIO_DRIVER_MAX_PAIRS);
+}
+
+static void test_h26_impossible_mtu(void **state)
+{
+	static const uint16_t mtus[] = { 0, 1, 67 };
+	struct rig *r = *state;
+	unsigned i;
+
+	for (i = 0; i < 3; i++) {
+		r->dev.config.mtu = vio_le16(mtus[i]);
+		assert_int_equal(probe_only(r), 0);
+		assert_false(vio_features_test(r->dev.accepted, VIO_NET_F_MTU));
+		assert_int_equal(vio_driver_mtu_get(r->drv), 1500);
+		vio_driver_release(r->drv);
+	}
+	r->dev.config.mtu = vio_le16(68);
+	assert_int_equal(probe_only(r), 0);
+	assert_int_equal(vio_driver_mtu_get(r->drv), 68);
+}
+
+static void test_h26_impossible_mac(void **state)
+{
+	static const uint8_t macs[][6] = { { 0 }, { 1, 2, 3, 4, 5, 6 }, { 255, 255, 255, 255 } };
+	struct rig *r = *state;
+	uint8_t mac[6];
+	unsigned i;
+
+	for (i = 0; i < 3; i++) {
+		memcpy(r->dev.config.mac, macs[i], 6);
+		assert_int_equal(probe_only(r), 0);
+		vio_driver_mac_get(r->drv, mac);
+		assert_int_equal(mac[0] & 3, 2);
+		vio_driver_release(r->drv);
+		r->drv = NULL;
+	}
+}
+
+static void test_h26_never_resets(void **state)
+{
+	struct rig *r = *state;
+
+	r->dev.never_resets = true;
+	assert_int_equal(probe_only(r), -ETIMEDOUT);
+	assert_non_null(strstr(r->err.msg, "never became 0"));
+}
+
+static void test_h26_all_ones(void **state)
+{
+	struct rig *r = *state;
+
+	r->dev.all_ones = true;
+	assert_int_equal(probe_only(r), -ENODEV);
+	r->dev.all_ones = false;
+	rig_start(r);
+	r->dev.all_ones = true;
+	r->dev.events = VIO_TRANSPORT_CONFIG;
+	assert_int_equal(vio_driver_config_interrupt(r->drv), -ENODEV);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
+}
+
+static void test_h26_features_ok_never_set(void **state)
+{
+	struct rig *r = *state;
+
+	r->dev.no_features_ok = true;
+	assert_int_equal(probe_only(r), -ENOTSUP);
+}
+
+static void test_h26_needs_reset_at_start(void **state)
+{
+	struct rig *r = *state;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	r->dev.needs_reset = true;
+	assert_int_equal(vio_driver_start(r->drv, &r->err), -EIO);
+	assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
+	r->dev.needs_reset = false;
+	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
+}
+
+static void test_h26_stuck_at_stop(void **state)
+{
+	struct rig *r = *state;
+
+	rig_start(r);
+	r->dev.never_resets = true;
+	assert_int_equal(vio_driver_stop(r->drv), -ETIMEDOUT);
+	assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
+	r->dev.never_resets = false;
+	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
+}
+
+/* ---- H28: the control queue ------------------------------------------------------------------ */
+
+static void start_ctrl(struct rig *r)
+{
+	fake_offer(&r->dev, VIO_NET_F_CTRL_VQ);
+	fake_offer(&r->dev, VIO_NET_F_CTRL_RX);
+	rig_start(r);
+}
+
+static void test_h28_never_answered(void **state)
+{
+	struct rig *r = *state;
+	uint64_t before;
+
+	start_ctrl(r);
+	r->dev.no_ack = true;
+	before = r->h.now;
+	assert_int_equal(vio_driver_promiscuous_set(r->drv, true), -ETIMEDOUT);
+	assert_true(r->h.now - before >= 1000000000 && r->h.now - before < 1100000000);
+	/* A late answer could be taken for another command's: nothing more until a reset. */
+	before = r->h.now;
+	assert_int_equal(vio_driver_allmulticast_set(r->drv, true), -EIO);
+	assert_int_equal(r->h.now, before);
+	r->dev.no_ack = false;
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
+	assert_int_equal(vio_driver_promiscuous_set(r->drv, true), 0);
+}
+
+static void test_h28_neither_0_nor_1(void **state)
+{
+	static const int acks[] = { 2, 0x80, 0xff };
+	struct rig *r = *state;
+	unsigned i;
+
+	start_ctrl(r);
+	for (i = 0; i < 3; i++) {
+		r->dev.ack = acks[i];
+		assert_int_equal(vio_driver_promiscuous_set(r->drv, true), -EPROTO);
+		assert_false(vio_driver_promiscuous_get(r->drv));
+		assert_int_equal(vio_driver_promiscuous_set(r->drv, true), -EIO);
+		r->dev.ack = 0;
+		assert_int_equal(vio_driver_recover(r->drv, 0, &r->err), 0);
+	}
+}
+
+static void test_h28_silent_at_start(void **state)
+{
+	struct rig *r = *state;
+
+	start_ctrl(r);
+	assert_int_equal(vio_driver_promiscuous_set(r->drv, true), 0);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	r->dev.no_ack = true;
+	assert_int_equal(vio_driver_start(r->drv, &r->err), -ETIMEDOUT);
+	assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
+}
+
+/* ---- H29: interrupts ------------------------------------------------------------------------- */
+
+static void test_h29_storm(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_stats stats;
+	unsigned i;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 0);
+	for (i = 0; i < 100000; i++)
+		vio_driver_interrupt(r->drv, 0);
+	assert_int_equal(r->rx_events, 1);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 0);
+	for (i = 0; i < 100000; i++)
+		vio_driver_interrupt(r->drv, 0);
+	assert_int_equal(r->rx_events, 2);
+	rig_stats(r, 0, &stats);
+	assert_int_equal(stats.interrupts, 2);
+	assert_int_equal(stats.spurious, 199998);
+}
+
+/* Interrupts that never come: polling alone works. */
+static void test_h29_lost(void **state)
+{
+	struct rig *r = *state;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 0);
+	fake_send(&r->dev, 0, frame, 60, NULL);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 1);
+	fake_send(&r->dev, 0, frame, 60, NULL);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 1);
+}
+
+/* The event index says "kick me" only once and for all: the device polls, the driver goes on. */
+static void test_h29_event_index_never_moves(void **state)
+{
+	struct rig *r = *state;
+	uint8_t seen[100];
+	unsigned i;
+
+	rig_start(r);
+	for (i = 0; i < 1000; i++) {
+		struct vio_virtq_used *used = fake_used(&r->dev, 1);
+		uint16_t *avail_event = (uint16_t *)&used->ring[64];
+
+		rig_send(r, 60, 1);
+		*avail_event = 0;
+		assert_int_equal(fake_take(&r->dev, 1, seen, sizeof(seen), NULL), 72);
+	}
+	assert_int_equal(r->dev.queues[1].kicks, 1);
+}
+
+/* ---- Everything at once ---------------------------------------------------------------------- */
+
+/* Rewrites all that the device may write, as fast as it can. */
+static void *scribble(void *arg)
+{
+	struct rig *r = arg;
+	uint8_t *used = (uint8_t *)fake_used(&r->dev, 0);
+	uint64_t seed = 88172645463325252ull;
+	unsigned i, j;
+
+	for (i = 0; i < 200000; i++) {
+		struct vio_virtq_desc *desc = fake_desc(&r->dev, 0);
+		uint8_t *hdr = r->h.dma + (vio_load(&desc[i % 64].addr) - FAKE_DMA);
+
+		for (j = 0; j < 12; j += 4) {
+			seed ^= seed << 13;
+			seed ^= seed >> 7;
+			seed ^= seed << 17;
+			vio_store((uint32_t *)(void *)(hdr + j), (uint32_t)(seed & seed >> 32));
+		}
+		seed ^= seed << 13;
+		seed ^= seed >> 7;
+		seed ^= seed << 17;
+		if (seed % 3 == 0)
+			vio_store((uint32_t *)(void *)(used + 4 + seed % 64 * 8),
+				  (uint32_t)(seed >> 58));
+		if (seed % 3 == 1)
+			vio_store((uint32_t *)(void *)(used + 8 + seed % 64 * 8),
+				  (uint32_t)(seed >> 32) % 2061);
+		if (seed % 5 == 0)
+			vio_store((uint16_t *)(void *)(used + 2),
+				  (uint16_t)(vio_load((uint16_t *)(void *)(used + 2)) + 1));
+	}
+	return NULL;
+}
+
+static void test_h24_scribbling_device(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *bufs[32];
+	const struct vio_buf *b;
+	pthread_t thread;
+	unsigned round, i;
+	uint32_t sum;
+	int n;
+
+	fake_offer(&r->dev, VIO_NET_F_GUEST_CSUM);
+	fake_offer(&r->dev, VIO_NET_F_GUEST_TSO4);
+	fake_offer(&r->dev, VIO_NET_F_GUEST_ECN);
+	r->want = vio_driver_known_features();
+	rig_start(r);
+	assert_int_equal(pthread_create(&thread, NULL, scribble, r), 0);
+	for (round = 0; round < 20000; round++) {
+		n = vio_driver_rx_burst(r->drv, 0, bufs, 32);
+		if (n == -EPROTO)
+			assert_int_equal(vio_driver_recover(r->drv, 0, &r->err), 0);
+		for (i = 0; i < (unsigned)(n < 0 ? 0 : n); i++) {
+			for (sum = 0, b = bufs[i]; b; b = b->next) {
+				assert_true(b->off + b->len <= b->size);
+				sum += b->len;
+			}
+			assert_int_equal(sum, bufs[i]->frame_len);
+			if (bufs[i]->meta.flags & VIO_NET_HDR_F_NEEDS_CSUM)
+				assert_true(bufs[i]->meta.csum_start + bufs[i]->meta.csum_offset +
+						    2u <=
+					    sum);
+			rig_free(r, bufs[i]);
+		}
+	}
+	pthread_join(thread, NULL);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_h24_id_out_of_range),
+		T(test_h24_id_twice),
+		T(test_h24_used_len_above_posted),
+		T(test_h24_used_index_jumps),
+		T(test_h24_len_below_header),
+		T(test_h24_tx_used_twice),
+		T(test_h25_zero),
+		T(test_h25_above_the_ring),
+		T(test_h25_not_negotiated),
+		T(test_h25_never_completes),
+		T(test_h25_too_long),
+		T(test_h25_empty_piece),
+		T(test_h26_never_settles),
+		T(test_h26_impossible_pairs),
+		T(test_h26_impossible_mtu),
+		T(test_h26_impossible_mac),
+		T(test_h26_never_resets),
+		T(test_h26_all_ones),
+		T(test_h26_features_ok_never_set),
+		T(test_h26_needs_reset_at_start),
+		T(test_h26_stuck_at_stop),
+		T(test_h28_never_answered),
+		T(test_h28_neither_0_nor_1),
+		T(test_h28_silent_at_start),
+		T(test_h29_storm),
+		T(test_h29_lost),
+		T(test_h29_event_index_never_moves),
+		T(test_h24_scribbling_device),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

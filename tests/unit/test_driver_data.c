@@ -1,0 +1,810 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The driver's data path: receive, send, poll, interrupts, counters (U9-U11, L1-L6, P12). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/endian.h"
+#include "lib/driver_rig.h"
+
+static uint8_t big[70000];
+
+static void fill_big(void)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(big); i++)
+		big[i] = (uint8_t)(i * 7 + i / 251);
+	big[0] = 2; /* unicast */
+}
+
+static int setup(void **state)
+{
+	fill_big();
+	return rig_setup(state);
+}
+
+static void check_frame(struct vio_buf *head, const uint8_t *want, size_t len)
+{
+	const struct vio_buf *buf;
+	size_t off = 0;
+	unsigned pieces = 0;
+
+	for (buf = head; buf; buf = buf->next) {
+		assert_true(off + buf->len <= len);
+		assert_memory_equal(vio_buf_data(buf), want + off, buf->len);
+		off += buf->len;
+		pieces++;
+	}
+	assert_int_equal(off, len);
+	assert_int_equal(head->frame_len, len);
+	assert_int_equal(head->pieces, pieces);
+}
+
+/* ---- Receive --------------------------------------------------------------------------------- */
+
+static void test_rx_one_buffer(void **state)
+{
+	static const uint32_t sizes[] = { 14, 60, 64, 100, 1514, 2048 - 12 };
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	unsigned i;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 0);
+	for (i = 0; i < 6; i++) {
+		assert_int_equal(fake_send(&r->dev, 0, big, sizes[i], NULL), 1);
+		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+		check_frame(buf, big, sizes[i]);
+		assert_int_equal(buf->off, VIO_BUF_HEADROOM);
+		assert_int_equal(buf->meta.flags | buf->meta.gso_type, 0);
+		rig_free(r, buf);
+	}
+}
+
+/* L5: merged receive, the buffers joined. */
+static void test_l5_mergeable(void **state)
+{
+	static const uint32_t sizes[] = { 2049, 4096, 9014, 65000 };
+	struct rig *r = *state;
+	struct vio_buf *bufs[4];
+	unsigned i, n;
+
+	rig_start(r);
+	for (i = 0; i < 4; i++) {
+		n = fake_send(&r->dev, 0, big, sizes[i], NULL);
+		assert_true(n > 1);
+		assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 4), 1);
+		check_frame(bufs[0], big, sizes[i]);
+		assert_int_equal(bufs[0]->pieces, n);
+		rig_free(r, bufs[0]);
+	}
+}
+
+/* A budget that ends inside a frame: the next poll goes on with it. */
+static void test_l5_merge_over_polls(void **state)
+{
+	struct rig *r = *state;
+	unsigned n;
+
+	rig_start(r);
+	n = fake_send(&r->dev, 0, big, 9000, NULL);
+	assert_int_equal(n, 5);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 3), 3);
+	assert_int_equal(r->nreceived, 0);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 3), 2);
+	assert_int_equal(r->nreceived, 1);
+	check_frame(r->received[0], big, 9000);
+}
+
+static void test_l5_small_without_merging(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+
+	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
+	rig_start(r);
+	assert_int_equal(fake_send(&r->dev, 0, big, 1514, NULL), 1);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+	check_frame(buf, big, 1514);
+	rig_free(r, buf);
+}
+
+/* Frames larger than a buffer without merging: several buffers are posted as one. */
+static void test_l5_big_without_merging(void **state)
+{
+	static const uint32_t sizes[] = { 60, 2048, 2049, 30000, 65549 };
+	struct rig *r = *state;
+	struct vio_driver_queue_info qi;
+	struct vio_buf *buf;
+	unsigned i;
+
+	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
+	fake_offer(&r->dev, VIO_NET_F_GUEST_CSUM);
+	fake_offer(&r->dev, VIO_NET_F_GUEST_TSO4);
+	r->want = vio_driver_known_features();
+	r->ring = 128;
+	rig_start(r);
+	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
+	assert_int_equal(qi.in_flight, 3); /* 33 of 128 descriptors each */
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(fake_send(&r->dev, 0, big, sizes[i], NULL), 1);
+		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+		check_frame(buf, big, sizes[i]);
+		rig_free(r, buf);
+	}
+}
+
+static void test_l5_buffers_too_small(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_queue_info qi;
+
+	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
+	fake_withdraw(&r->dev, VIO_F_INDIRECT_DESC);
+	r->room = 8;
+	rig_start(r);
+	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
+	assert_int_equal(qi.in_flight, 0);
+	assert_non_null(strstr(r->h.log, "buffer of 72 bytes"));
+	assert_int_not_equal(vio_driver_poll_due(r->drv, 0), UINT64_MAX);
+}
+
+/* L6: the header becomes meta; bad ones are dropped and counted. */
+static void test_l6_header(void **state)
+{
+	struct rig *r = *state;
+	struct vio_net_meta meta = { .flags = VIO_NET_HDR_F_NEEDS_CSUM,
+				     .gso_type = VIO_NET_HDR_GSO_TCPV4,
+				     .gso_size = 1448,
+				     .hdr_len = 54,
+				     .csum_start = 34,
+				     .csum_offset = 16 };
+	struct vio_driver_stats stats;
+	struct vio_buf *buf;
+
+	fake_offer(&r->dev, VIO_NET_F_GUEST_CSUM);
+	fake_offer(&r->dev, VIO_NET_F_GUEST_TSO4);
+	r->want = vio_driver_known_features();
+	rig_start(r);
+	fake_send(&r->dev, 0, big, 9000, &meta);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+	check_frame(buf, big, 9000);
+	assert_int_equal(buf->meta.flags, VIO_NET_HDR_F_NEEDS_CSUM);
+	assert_int_equal(buf->meta.gso_type, VIO_NET_HDR_GSO_TCPV4);
+	assert_int_equal(buf->meta.gso_size, 1448);
+	assert_int_equal(buf->meta.csum_start, 34);
+	rig_free(r, buf);
+
+	meta.gso_size = 0;
+	fake_send(&r->dev, 0, big, 100, &meta);
+	meta.gso_type = 0;
+	meta.csum_start = 99;
+	fake_send(&r->dev, 0, big, 100, &meta);
+	fake_send(&r->dev, 0, big, 13, NULL);
+	fake_send(&r->dev, 0, big, 60, NULL);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+	check_frame(buf, big, 60);
+	rig_free(r, buf);
+	rig_stats(r, 0, &stats);
+	assert_int_equal(stats.packets, 2);
+	assert_int_equal(stats.errors, 3);
+	assert_int_equal(stats.drops[VIO_DROP_BAD_GSO], 1);
+	assert_int_equal(stats.drops[VIO_DROP_BAD_CSUM], 1);
+	assert_int_equal(stats.drops[VIO_DROP_SHORT], 1);
+}
+
+static void test_l6_hash(void **state)
+{
+	struct rig *r = *state;
+	struct vio_virtq_desc *desc;
+	struct vio_net_hdr *hdr;
+	struct vio_buf *buf;
+
+	fake_offer(&r->dev, VIO_NET_F_CTRL_VQ);
+	fake_offer(&r->dev, VIO_NET_F_HASH_REPORT);
+	r->want = vio_driver_known_features();
+	rig_start(r);
+	desc = fake_desc(&r->dev, 0);
+	hdr = fake_ptr(&r->dev, desc[0].addr);
+	assert_int_equal(fake_send_quiet(&r->dev, 0, big, 60, NULL), 1);
+	hdr->hash_value = vio_le32(0x12345678);
+	hdr->hash_report = vio_le16(VIO_NET_HASH_REPORT_TCPV4);
+	fake_wants_interrupt(&r->dev, 0);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+	assert_int_equal(buf->hash, 0x12345678);
+	assert_int_equal(buf->hash_report, VIO_NET_HASH_REPORT_TCPV4);
+	rig_free(r, buf);
+}
+
+/* Many times round the ring, refilled as it goes, in bursts of all sizes. */
+static void test_rx_keeps_going(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *bufs[64];
+	unsigned sent = 0, got = 0, i;
+	int n;
+
+	rig_start(r);
+	while (got < 5000) {
+		for (i = 0; i < sent % 61; i++)
+			sent += fake_send(&r->dev, 0, big, 60 + sent % 900, NULL);
+		sent += fake_send(&r->dev, 0, big, 60, NULL);
+		while ((n = vio_driver_rx_burst(r->drv, 0, bufs, 1 + got % 64)) > 0) {
+			for (i = 0; i < (unsigned)n; i++)
+				rig_free(r, bufs[i]);
+			got += (unsigned)n;
+		}
+		assert_int_equal(got, sent);
+	}
+	assert_true(fake_available(&r->dev, 0) >= 32);
+}
+
+/* ---- U9: one at a time ----------------------------------------------------------------------- */
+
+static void test_u9_polling(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), 0);
+	fake_send(&r->dev, 0, big, 60, NULL);
+	fake_send(&r->dev, 0, big, 61, NULL);
+	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), VIO_ONE_SUCCESS | VIO_ONE_MORE);
+	rig_free(r, buf);
+	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), VIO_ONE_SUCCESS | VIO_ONE_MORE);
+	rig_free(r, buf);
+	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), 0);
+}
+
+static void test_u9_interrupts(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_queue_info qi;
+	struct vio_buf *buf;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 0);
+	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	fake_send_quiet(&r->dev, 0, big, 61, NULL);
+	assert_true(fake_wants_interrupt(&r->dev, 0));
+	assert_true(vio_driver_interrupt(r->drv, 0));
+	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), VIO_ONE_SUCCESS | VIO_ONE_MORE);
+	rig_free(r, buf);
+	/* The last one: no MORE, and armed again. */
+	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), VIO_ONE_SUCCESS);
+	rig_free(r, buf);
+	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
+	assert_true(qi.intr_armed);
+	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	assert_true(fake_wants_interrupt(&r->dev, 0));
+	/* Nobody has come yet: the next look re-reads and finds it. */
+	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), VIO_ONE_SUCCESS);
+	rig_free(r, buf);
+	assert_int_equal(vio_driver_intr_disable(r->drv, 0), 0);
+	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	assert_false(fake_wants_interrupt(&r->dev, 0));
+}
+
+static void test_u9_underrun(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	int flags, seen = 0, i;
+
+	rig_start(r);
+	r->starve = true;
+	for (i = 0; i < 64; i++) {
+		assert_int_equal(fake_send(&r->dev, 0, big, 60, NULL), 1);
+		flags = vio_driver_rx_one(r->drv, 0, &buf);
+		assert_true(flags & VIO_ONE_SUCCESS);
+		seen |= flags;
+		rig_free(r, buf);
+	}
+	assert_true(seen & VIO_ONE_UNDERRUN);
+	assert_int_equal(fake_send(&r->dev, 0, big, 60, NULL), 0);
+}
+
+/* ---- U11, L1: interrupts --------------------------------------------------------------------- */
+
+static void test_u11_event_once(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_stats stats;
+
+	rig_start(r);
+	/* Off after start. */
+	assert_false(vio_driver_interrupt(r->drv, 0));
+	assert_int_equal(r->rx_events, 0);
+	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 0);
+	assert_true(vio_driver_interrupt(r->drv, 0));
+	assert_false(vio_driver_interrupt(r->drv, 0));
+	assert_false(vio_driver_interrupt(r->drv, 0));
+	assert_int_equal(r->rx_events, 1);
+	assert_false(vio_driver_interrupt(r->drv, 99));
+	rig_stats(r, 0, &stats);
+	assert_int_equal(stats.interrupts, 1);
+	assert_int_equal(stats.spurious, 3);
+}
+
+static void test_u11_enable_finds_frames(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_queue_info qi;
+
+	rig_start(r);
+	fake_send(&r->dev, 0, big, 60, NULL);
+	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 1);
+	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
+	assert_false(qi.intr_armed);
+	/* The poll that follows takes it and arms. */
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 1);
+	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
+	assert_true(qi.intr_armed);
+}
+
+static void test_l1_budget(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_queue_info qi;
+	unsigned i;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 0);
+	for (i = 0; i < 40; i++)
+		fake_send(&r->dev, 0, big, 60, NULL);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 16);
+	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
+	assert_false(qi.intr_armed);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 16);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 8);
+	assert_int_equal(r->nreceived, 40);
+	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
+	assert_true(qi.intr_armed);
+	/* Armed in the ring, too. */
+	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	assert_true(fake_wants_interrupt(&r->dev, 0));
+}
+
+/* Without the event index the same works by flags. */
+static void test_l1_without_event_idx(void **state)
+{
+	struct rig *r = *state;
+
+	fake_withdraw(&r->dev, VIO_F_EVENT_IDX);
+	rig_start(r);
+	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	assert_false(fake_wants_interrupt(&r->dev, 0));
+	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 1);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 1);
+	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	assert_true(fake_wants_interrupt(&r->dev, 0));
+	assert_true(vio_driver_interrupt(r->drv, 0));
+	assert_int_equal(vio_driver_poll(r->drv, 0, 1), 1);
+	/* The budget was used up: disarmed while polling goes on. */
+	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	assert_false(fake_wants_interrupt(&r->dev, 0));
+}
+
+/* Rubbish counts as work, so a poll ends. */
+static void test_l1_rubbish_uses_budget(void **state)
+{
+	struct rig *r = *state;
+	unsigned i;
+
+	rig_start(r);
+	for (i = 0; i < 40; i++)
+		fake_send(&r->dev, 0, big, 5, NULL);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 16);
+	assert_int_equal(r->nreceived, 0);
+}
+
+/* L2: the paired transmit queue is cleaned first, and a sender that was turned away is woken. */
+static void test_l2_paired_tx(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	uint8_t frame[2100];
+	unsigned i;
+
+	rig_start(r);
+	for (i = 0; i < 64; i++)
+		rig_send(r, 60, 1);
+	buf = rig_frame(r, 60, 1);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 0);
+	rig_free(r, buf);
+	for (i = 0; i < 20; i++)
+		fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 0);
+	assert_int_equal(r->freed_tx, 20);
+	/* Room, but not for any frame. */
+	assert_int_equal(r->wakes, 0);
+	for (i = 0; i < 20; i++)
+		fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 0);
+	assert_int_equal(r->freed_tx, 40);
+	assert_int_equal(r->wakes, 1);
+}
+
+/* L5: memory short: the retry is due until it worked, without any interrupt. */
+static void test_l5_delayed_retry(void **state)
+{
+	struct rig *r = *state;
+	uint64_t due, later;
+	unsigned i;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 0);
+	assert_true(vio_driver_poll_due(r->drv, 0) == UINT64_MAX);
+	r->starve = true;
+	for (i = 0; i < 64; i++)
+		fake_send(&r->dev, 0, big, 60, NULL);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 100), 64);
+	due = vio_driver_poll_due(r->drv, 0);
+	assert_true(due != UINT64_MAX);
+	assert_true(due <= r->h.now + UINT64_C(10000000));
+	r->h.now = due;
+	assert_int_equal(vio_driver_poll(r->drv, 0, 100), 0);
+	later = vio_driver_poll_due(r->drv, 0);
+	assert_true(later > due && later != UINT64_MAX);
+	r->starve = false;
+	r->h.now = later;
+	assert_int_equal(vio_driver_poll(r->drv, 0, 100), 0);
+	assert_true(vio_driver_poll_due(r->drv, 0) == UINT64_MAX);
+	assert_int_equal(fake_send(&r->dev, 0, big, 60, NULL), 1);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 100), 1);
+}
+
+/* L5: refilled past half empty, not buffer by buffer. */
+static void test_l5_refill_past_half(void **state)
+{
+	struct rig *r = *state;
+	unsigned i;
+
+	rig_start(r);
+	for (i = 0; i < 32; i++)
+		fake_send(&r->dev, 0, big, 60, NULL);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 32), 32);
+	assert_int_equal(fake_available(&r->dev, 0), 32);
+	fake_send(&r->dev, 0, big, 60, NULL);
+	assert_int_equal(vio_driver_poll(r->drv, 0, 32), 1);
+	assert_int_equal(fake_available(&r->dev, 0), 64);
+}
+
+/* ---- Send ------------------------------------------------------------------------------------ */
+
+static void test_tx_one_descriptor(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	uint8_t frame[2100];
+	unsigned pieces;
+
+	rig_start(r);
+	buf = rig_frame(r, 1514, 0xab);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
+	assert_int_equal(r->dev.queues[1].kicks, 1);
+	assert_int_equal(fake_take(&r->dev, 1, frame, sizeof(frame), &pieces), 1526);
+	assert_int_equal(pieces, 1);
+	memset(big, 0, 12);
+	assert_memory_equal(frame, big, 12);
+	assert_int_equal(frame[12], 2);
+	assert_int_equal(frame[1525], 0xab);
+	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 10), 1);
+	assert_int_equal(r->freed_tx, 1);
+}
+
+static void test_tx_pieces(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *a, *b, *c;
+	uint8_t frame[5000];
+	unsigned pieces;
+
+	r->dev.config.mtu = vio_le16(9000);
+	rig_start(r);
+	a = rig_frame(r, 20, 'a');
+	b = rig_frame(r, 2000, 'b');
+	c = rig_frame(r, 1, 'c');
+	a->next = b;
+	b->next = c;
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &a, 1), 1);
+	assert_int_equal(fake_take(&r->dev, 1, frame, sizeof(frame), &pieces), 12 + 2021);
+	assert_int_equal(pieces, 3);
+	assert_int_equal(frame[12 + 19], 'a');
+	assert_int_equal(frame[12 + 20 + 1999], 'b');
+	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 10), 1);
+	assert_int_equal(vio_pool_available(r->pool), RIG_POOL - 64);
+}
+
+/* An empty header that is there already is not written again. */
+static void test_tx_header_written_once(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	uint8_t frame[100];
+
+	rig_start(r);
+	buf = rig_frame(r, 60, 1);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
+	fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
+	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 1), 1);
+	assert_int_equal(vio_pool_get(r->pool, &buf, 1), 1);
+	assert_int_equal(buf->clean, 12);
+	buf->mem[buf->off - 3] = 0x55; /* shows whether it is written */
+	buf->len = 60;
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
+	fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
+	assert_int_equal(frame[9], 0x55);
+	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 1), 1);
+	/* Received into, it is not clean any more: sent on, its header is empty. */
+	fake_send(&r->dev, 0, big, 60, NULL);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
+	assert_int_equal(fake_take(&r->dev, 1, frame, sizeof(frame), NULL), 72);
+	assert_int_equal(frame[10] | frame[11], 0);
+}
+
+static void test_tx_offloads(void **state)
+{
+	struct rig *r = *state;
+	struct vio_net_meta tso = { .flags = VIO_NET_HDR_F_NEEDS_CSUM,
+				    .gso_type = VIO_NET_HDR_GSO_TCPV4,
+				    .gso_size = 500,
+				    .hdr_len = 54,
+				    .csum_start = 34,
+				    .csum_offset = 16 };
+	struct vio_driver_stats stats;
+	struct vio_buf *bufs[3];
+	uint8_t frame[2100];
+
+	rig_start(r);
+	bufs[0] = rig_frame(r, 100, 1);
+	bufs[1] = rig_frame(r, 2000, 1);
+	bufs[1]->meta = tso; /* HOST_TSO4 was not offered */
+	bufs[2] = rig_frame(r, 100, 1);
+	bufs[2]->meta = tso;
+	bufs[2]->meta.gso_type = 0;
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, bufs, 3), 1);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, bufs + 1, 2), -EINVAL);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, bufs + 2, 1), 1);
+	fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
+	assert_int_equal(fake_take(&r->dev, 1, frame, sizeof(frame), NULL), 112);
+	assert_int_equal(frame[0], VIO_NET_HDR_F_NEEDS_CSUM);
+	assert_int_equal(vio_get_le16(frame + 6), 34);
+	assert_int_equal(vio_get_le16(frame + 8), 16);
+	rig_free(r, bufs[1]);
+	rig_stats(r, 1, &stats);
+	assert_int_equal(stats.errors, 2);
+	assert_int_equal(stats.drops[VIO_DROP_BAD_GSO], 2);
+}
+
+static void test_tx_refuses(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+
+	rig_start(r);
+	buf = rig_frame(r, 1514, 1);
+	buf->len = 1515;
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EMSGSIZE);
+	vio_buf_data(buf)[12] = 0x81; /* a VLAN tag comes on top of the MTU */
+	vio_buf_data(buf)[13] = 0;
+	buf->len = 1518;
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
+	buf = rig_frame(r, 60, 1);
+	buf->off = 11;
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EINVAL);
+	buf->off = 64;
+	buf->len = 13;
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EINVAL);
+	buf->len = buf->size;
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EINVAL);
+	buf->off = UINT32_MAX - 20;
+	buf->len = 60;
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EINVAL);
+	buf->off = 64;
+	rig_free(r, buf);
+}
+
+/* U10 */
+static void test_u10_tx_one(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	uint8_t frame[100];
+	unsigned i;
+
+	rig_start(r);
+	for (i = 0; i < 64; i++) {
+		buf = rig_frame(r, 60, 1);
+		assert_int_equal(vio_driver_tx_one(r->drv, 0, buf),
+				 VIO_ONE_SUCCESS | (i < 63 ? VIO_ONE_MORE : VIO_ONE_UNDERRUN));
+	}
+	buf = rig_frame(r, 60, 1);
+	assert_int_equal(vio_driver_tx_one(r->drv, 0, buf), VIO_ONE_UNDERRUN);
+	/* Finished ones are freed first. */
+	fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
+	fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
+	assert_int_equal(vio_driver_tx_one(r->drv, 0, buf), VIO_ONE_SUCCESS | VIO_ONE_MORE);
+	assert_int_equal(r->freed_tx, 2);
+}
+
+/* A full queue with interrupts: one comes when half of it was sent. */
+static void test_u8_tx_interrupt(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	uint8_t frame[100];
+	unsigned i, at = 0;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_intr_enable(r->drv, 1), 0);
+	for (i = 0; i < 64; i++)
+		rig_send(r, 60, 1);
+	buf = rig_frame(r, 60, 1);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 0);
+	for (i = 1; i <= 64 && at == 0; i++) {
+		struct vio_virtq_avail *avail = fake_avail(&r->dev, 1);
+
+		fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
+		/* used_event: the device would interrupt when passing it */
+		if (vio_le16(fake_used(&r->dev, 1)->idx) ==
+		    (uint16_t)(vio_le16(avail->ring[64]) + 1))
+			at = i;
+	}
+	assert_int_equal(at, 33);
+	assert_true(vio_driver_interrupt(r->drv, 1));
+	assert_int_equal(r->tx_events, 1);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
+}
+
+static void test_tx_keeps_going(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *bufs[50];
+	uint8_t frame[2100];
+	unsigned seen = 0, sent = 0, n, i;
+	long len;
+	int took;
+
+	rig_start(r);
+	while (seen < 5000) {
+		n = 1 + seen % 50;
+		for (i = 0; i < n; i++)
+			bufs[i] = rig_frame(r, 60 + (sent + i) % 1000, (uint8_t)(sent + i));
+		took = vio_driver_tx_burst(r->drv, 0, bufs, n);
+		assert_true(took >= 0);
+		for (i = (unsigned)took; i < n; i++)
+			rig_free(r, bufs[i]);
+		sent += (unsigned)took;
+		for (i = 0; i < 1 + seen % 70; i++) {
+			len = fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
+			if (len < 0)
+				break;
+			assert_int_equal(len, 12 + 60 + seen % 1000);
+			assert_int_equal(frame[len - 1], (uint8_t)seen);
+			seen++;
+		}
+	}
+}
+
+/* ---- P12: counters --------------------------------------------------------------------------- */
+
+static void test_p12_counters(void **state)
+{
+	static const uint32_t sizes[] = { 60,  63,  64,	 65,   127,  128,  255,
+					  256, 511, 512, 1023, 1024, 1514, 1518 };
+	static const unsigned want[] = { 2, 1, 2, 2, 2, 2, 3, 0 };
+	struct rig *r = *state;
+	struct vio_driver_stats stats;
+	struct vio_buf *buf;
+	uint64_t bytes = 0;
+	unsigned i;
+
+	r->dev.config.mtu = vio_le16(1504);
+	rig_start(r);
+	for (i = 0; i < 14; i++) {
+		buf = rig_frame(r, sizes[i], 1);
+		if (i == 1)
+			vio_buf_data(buf)[0] = 1;
+		if (i == 2)
+			memset(vio_buf_data(buf), 0xff, 6);
+		assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
+		fake_send(&r->dev, 0, vio_buf_data(buf), sizes[i], NULL);
+		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+		rig_free(r, buf);
+		bytes += sizes[i];
+	}
+	for (i = 0; i < 2; i++) {
+		rig_stats(r, i, &stats);
+		assert_int_equal(stats.packets, 14);
+		assert_int_equal(stats.bytes, bytes);
+		assert_int_equal(stats.multicast, 1);
+		assert_int_equal(stats.broadcast, 1);
+		assert_int_equal(stats.errors, 0);
+		for (unsigned c = 0; c < VIO_SIZE_CLASSES; c++)
+			assert_int_equal(stats.size_class[c], want[c]);
+	}
+	assert_int_equal(vio_driver_queue_stats(r->drv, 99, &stats), -EINVAL);
+}
+
+/* ---- Mapping --------------------------------------------------------------------------------- */
+
+static void test_map_every_buffer(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *bufs[3];
+	uint8_t frame[2100];
+
+	fake_host_use_map(&r->h);
+	rig_start(r);
+	assert_int_equal(r->h.maps, 64);
+	fake_send(&r->dev, 0, big, 5000, NULL);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 3), 1);
+	check_frame(bufs[0], big, 5000);
+	assert_int_equal(r->h.maps, 61);
+	rig_free(r, bufs[0]);
+	bufs[0] = rig_frame(r, 60, 7);
+	bufs[0]->dma = 0; /* for the driver to set */
+	bufs[0]->next = rig_frame(r, 30, 8);
+	bufs[0]->next->dma = 0;
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, bufs, 1), 1);
+	assert_int_equal(r->h.maps, 63);
+	assert_int_equal(fake_take(&r->dev, 1, frame, sizeof(frame), NULL), 102);
+	assert_int_equal(frame[12 + 59], 7);
+	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 1), 1);
+	assert_int_equal(r->h.maps, 61);
+	/* It may fail. */
+	r->h.map_error = -ENOSPC;
+	bufs[0] = rig_frame(r, 60, 7);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, bufs, 1), -ENOMEM);
+	rig_free(r, bufs[0]);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	assert_int_equal(r->h.maps, 0);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_rx_one_buffer),
+		T(test_l5_mergeable),
+		T(test_l5_merge_over_polls),
+		T(test_l5_small_without_merging),
+		T(test_l5_big_without_merging),
+		T(test_l5_buffers_too_small),
+		T(test_l6_header),
+		T(test_l6_hash),
+		T(test_rx_keeps_going),
+		T(test_u9_polling),
+		T(test_u9_interrupts),
+		T(test_u9_underrun),
+		T(test_u11_event_once),
+		T(test_u11_enable_finds_frames),
+		T(test_l1_budget),
+		T(test_l1_without_event_idx),
+		T(test_l1_rubbish_uses_budget),
+		T(test_l2_paired_tx),
+		T(test_l5_delayed_retry),
+		T(test_l5_refill_past_half),
+		T(test_tx_one_descriptor),
+		T(test_tx_pieces),
+		T(test_tx_header_written_once),
+		T(test_tx_offloads),
+		T(test_tx_refuses),
+		T(test_u10_tx_one),
+		T(test_u8_tx_interrupt),
+		T(test_tx_keeps_going),
+		T(test_p12_counters),
+		T(test_map_every_buffer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
