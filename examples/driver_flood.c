@@ -35,10 +35,7 @@ static double seconds(void)
 /* Broadcast, from a local address, with an EtherType set aside for experiments. */
 static void fill(struct vio_buf *buf)
 {
-	static const uint8_t header[14] = { 255, 255, 255, 255, 255, 255,  2,
-					    0,	 0,   0,   0,	1,   0x88, 0xb5 };
-
-	memcpy(vio_buf_data(buf), header, sizeof(header));
+	memcpy(vio_buf_data(buf), "\377\377\377\377\377\377\2\0\0\0\0\1\210\265", 14);
 	buf->len = 60;
 }
 
@@ -51,8 +48,8 @@ static int send_burst(struct vio_driver *drv, struct vio_pool *pool, unsigned wa
 	for (i = 0; i < n; i++)
 		fill(bufs[i]);
 	sent = vio_driver_tx_burst(drv, 0, bufs, n);
-	/* What was not taken is still ours. */
-	vio_pool_put(pool, bufs + (sent < 0 ? 0 : sent), n - (unsigned)(sent < 0 ? 0 : sent));
+	i = sent < 0 ? 0 : (unsigned)sent;
+	vio_pool_put(pool, bufs + i, n - i); /* what was not taken is still ours */
 	return sent;
 }
 
@@ -73,6 +70,7 @@ int main(int argc, char **argv)
 	struct vio_rxq_conf rx = { .alloc = vio_pool_get, .free = vio_pool_put };
 	struct vio_txq_conf tx = { .free = vio_pool_put };
 	struct vio_driver_transport *transport;
+	struct vio_driver_queue_info info;
 	struct vio_error err = { "bad usage: driver_flood SOCKET tx|rx COUNT" };
 	struct vio_dma_arena *arena;
 	struct vio_driver *drv;
@@ -91,7 +89,6 @@ int main(int argc, char **argv)
 	    vio_driver_txq_configure(drv, 0, &tx, &err) || vio_driver_start(drv, &err))
 		goto fail;
 	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
 	count = strtoul(argv[3], NULL, 0);
 	for (began = seconds(); done < count && n >= 0 && !stop; done += n > 0 ? (unsigned)n : 0)
 		n = argv[2][0] == 't' ? send_burst(drv, pool, (unsigned)(count - done)) :
@@ -99,13 +96,9 @@ int main(int argc, char **argv)
 	printf("%lu frames, %.3f million a second\n", done,
 	       (double)done / (seconds() - began) / 1e6);
 	/* Let the device finish what it has before it is reset. */
-	while (n >= 0 && !stop && vio_driver_tx_reap(drv, 0, BURST) >= 0) {
-		struct vio_driver_queue_info info;
-
+	do
 		vio_driver_queue_info(drv, VIO_TXQ(0), &info);
-		if (info.in_flight == 0)
-			break;
-	}
+	while (info.in_flight && !stop && vio_driver_tx_reap(drv, 0, BURST) >= 0);
 	vio_driver_release(drv);
 	vio_pool_destroy(pool);
 	vio_dma_arena_destroy(arena);

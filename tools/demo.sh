@@ -85,7 +85,7 @@ start_device() { # back end
 		cat "$work/device.log"
 		exit 1
 	fi
-	say device "vioduct device --backend $1: serves a vhost-user socket as user $(id -un), pid $device_pid"
+	say device "vioduct device --backend $1: serves a vhost-user socket, as $(id -un)"
 }
 
 # Ends the device; its counters are in $work/counters then.
@@ -171,7 +171,8 @@ position() { # pid
 		sleep 1
 	done
 }
-set -- \$(udhcpc -i eth0 -n -q -t 10 -T 2 -s /usr/share/udhcpc/default.script 2>/dev/null | grep ^lease:)
+set -- \$(udhcpc -i eth0 -n -q -t 10 -T 2 -s /usr/share/udhcpc/default.script 2>/dev/null |
+	grep ^lease:)
 echo "@@dhcp \${3:-none} \$5 \$7"
 echo "@@ping \$(ping -c 3 -W 2 10.0.2.2 | tail -n 2 | tr '\n' ' ')"
 

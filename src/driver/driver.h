@@ -157,21 +157,19 @@ static inline unsigned vio_driver_size_class(uint32_t len)
 	return 32 - (unsigned)__builtin_clz(len) - 5;
 }
 
-/* Counts a good frame of @len bytes that begins at @data. */
-static vio_always_inline void vio_driver_count_frame(struct vio_driver_stats *s,
-						     const uint8_t *data, uint32_t len)
+/* Counts of what kind a good frame of @len bytes is, which begins at @data. */
+static vio_always_inline void vio_driver_count_kind(struct vio_driver_stats *s, const uint8_t *data,
+						    uint32_t len)
 {
-	vio_driver_count_add(&s->packets, 1);
-	vio_driver_count_add(&s->bytes, len);
-	vio_driver_count_add(&s->size_class[vio_driver_size_class(len)], 1);
-	if (vio_unlikely(data[0] & 1)) {
-		static const uint8_t broadcast[VIO_ETH_ALEN] = { 255, 255, 255, 255, 255, 255 };
+	static const uint8_t broadcast[VIO_ETH_ALEN] = { 255, 255, 255, 255, 255, 255 };
 
-		if (memcmp(data, broadcast, sizeof(broadcast)) == 0)
-			vio_driver_count_add(&s->broadcast, 1);
-		else
-			vio_driver_count_add(&s->multicast, 1);
-	}
+	vio_driver_count_add(&s->size_class[vio_driver_size_class(len)], 1);
+	if (vio_likely(!(data[0] & 1)))
+		return;
+	if (memcmp(data, broadcast, sizeof(broadcast)) == 0)
+		vio_driver_count_add(&s->broadcast, 1);
+	else
+		vio_driver_count_add(&s->multicast, 1);
 }
 
 /* The queue by its number in one direction; NULL: there is none. */

@@ -89,7 +89,9 @@ static struct vio_buf *judge(struct vio_driver_queue *q, struct vio_buf *head)
 		drop(q, head, why);
 		return NULL;
 	}
-	vio_driver_count_frame(&q->stats, vio_buf_data(head), head->frame_len);
+	vio_driver_count_add(&q->stats.packets, 1);
+	vio_driver_count_add(&q->stats.bytes, head->frame_len);
+	vio_driver_count_kind(&q->stats, vio_buf_data(head), head->frame_len);
 	return head;
 }
 
@@ -137,11 +139,23 @@ static bool begin_join(struct vio_driver_queue *q, struct vio_buf *buf, uint32_t
 	return true;
 }
 
+static void unmap_posted(struct vio_driver_queue *q, struct vio_buf *buf)
+{
+	uint32_t start = post_start(q);
+
+	for (; buf; buf = buf->next) {
+		vio_driver_unmap(q, buf, start, buf->size - start, VIO_DMA_WRITE);
+		start = VIO_BUF_HEADROOM;
+	}
+}
+
 /* A buffer that is not simply a frame: it has @len bytes, header included. Returns a frame or NULL.
  */
 static vio_noinline struct vio_buf *receive_odd(struct vio_driver_queue *q, struct vio_buf *buf,
 						uint32_t len)
 {
+	if (q->map_host)
+		unmap_posted(q, buf);
 	if (q->merge.want > 0)
 		return join(q, buf, len);
 	buf->clean = 0;
@@ -184,21 +198,13 @@ static vio_always_inline bool header_empty(const uint8_t *h, uint32_t size)
 	return low == 0 && high == vio_le32(UINT32_C(1) << 16);
 }
 
-static void unmap_posted(struct vio_driver_queue *q, struct vio_buf *buf)
-{
-	uint32_t start = post_start(q);
-
-	for (; buf; buf = buf->next) {
-		vio_driver_unmap(q, buf, start, buf->size - start, VIO_DMA_WRITE);
-		start = VIO_BUF_HEADROOM;
-	}
-}
-
 /* Turns @n used buffers into frames. Returns how many frames. */
 static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_done *done,
 			      unsigned n, struct vio_buf **frames)
 {
 	const uint32_t hdr_size = q->hdr_size, start = post_start(q);
+	const bool map = q->map_host != NULL;
+	uint64_t bytes = 0, packets = 0;
 	struct vio_buf **out = frames;
 	unsigned i;
 
@@ -212,18 +218,18 @@ static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_
 		struct vio_buf *buf = done[i].token;
 		uint32_t len = done[i].len - hdr_size;
 
-		if (vio_unlikely(q->map_host != NULL))
-			unmap_posted(q, buf);
-		if (vio_likely(q->merge.want == 0 && buf->next == NULL &&
-			       done[i].len >= hdr_size + VIO_ETH_MIN_LEN &&
-			       len <= VIO_FRAME_MAX_LEN &&
+		/* A length below the header wraps to one that is no frame's. */
+		if (vio_likely(len - VIO_ETH_MIN_LEN <= VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN &&
+			       buf->next == NULL && q->merge.want == 0 && !map &&
 			       header_empty(buf->mem + start, hdr_size))) {
 			/* off, next and an empty meta are as the refill left them. */
 			buf->len = len;
 			buf->frame_len = len;
 			buf->pieces = 1;
 			buf->clean = 0;
-			vio_driver_count_frame(&q->stats, buf->mem + VIO_BUF_HEADROOM, len);
+			packets++;
+			bytes += len;
+			vio_driver_count_kind(&q->stats, buf->mem + VIO_BUF_HEADROOM, len);
 			*out++ = buf;
 			continue;
 		}
@@ -231,6 +237,8 @@ static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_
 		if (buf)
 			*out++ = buf;
 	}
+	vio_driver_count_add(&q->stats.packets, packets);
+	vio_driver_count_add(&q->stats.bytes, bytes);
 	return (unsigned)(out - frames);
 }
 
@@ -457,13 +465,24 @@ static bool refill_burst(struct vio_driver_queue *q, unsigned want, bool *full)
 	return got == want && r.nadds > 0;
 }
 
+/*
+ * Descriptors to fill. Frames that were received before recover and not taken yet count as if they
+ * were still in the ring: should the device be lost once more, there is a place to keep all.
+ */
+static uint32_t refill_room(const struct vio_driver_queue *q)
+{
+	uint32_t room = vio_drvq_free(q->vq);
+
+	return room > q->kept_count ? room - q->kept_count : 0;
+}
+
 /* Returns false when buffers were short. */
 bool vio_driver_rx_refill(struct vio_driver_queue *q)
 {
 	bool full = false, whole = true;
 	uint32_t room;
 
-	while (!full && whole && (room = vio_drvq_free(q->vq)) > 0)
+	while (!full && whole && (room = refill_room(q)) > 0)
 		whole = refill_burst(q, vio_min(room, VIO_DRIVER_BURST), &full);
 	vio_driver_publish(q);
 	if (vio_unlikely(!whole && !full)) {

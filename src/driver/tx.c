@@ -24,7 +24,7 @@
 /* ---- The header ------------------------------------------------------------------------------ */
 
 /* Writes the header that @buf's meta asks for. */
-static vio_noinline int write_header(struct vio_driver_queue *q, struct vio_buf *buf, uint32_t len)
+static int write_header(struct vio_driver_queue *q, struct vio_buf *buf, uint32_t len)
 {
 	struct vio_net_meta meta = buf->meta;
 	enum vio_drop why;
@@ -43,12 +43,11 @@ static vio_always_inline bool asks_nothing(const struct vio_net_meta *meta)
 	return !(meta->flags | meta->gso_type);
 }
 
-static vio_always_inline int put_header(struct vio_driver_queue *q, struct vio_buf *buf,
-					uint32_t len)
+static int put_header(struct vio_driver_queue *q, struct vio_buf *buf, uint32_t len)
 {
-	if (vio_unlikely(!asks_nothing(&buf->meta)))
+	if (!asks_nothing(&buf->meta))
 		return write_header(q, buf, len);
-	if (vio_unlikely(buf->clean < q->hdr_size)) {
+	if (buf->clean < q->hdr_size) {
 		memset(buf->mem + buf->off - q->hdr_size, 0, q->hdr_size);
 		buf->clean = (uint8_t)q->hdr_size;
 	}
@@ -112,35 +111,28 @@ static vio_always_inline bool piece_ok(const struct vio_buf *buf, uint32_t headr
 	       buf->len <= buf->size - buf->off;
 }
 
-static vio_always_inline void put_seg(struct vio_driver_queue *q, struct burst *b,
-				      const struct vio_buf *buf, uint32_t skip)
+static vio_always_inline void put_seg(struct vio_seg *seg, const struct vio_buf *buf, uint32_t skip)
 {
-	q->segs[b->nsegs].addr = buf->dma + buf->off - skip;
-	q->segs[b->nsegs].len = buf->len + skip;
-	b->nsegs++;
+	seg->addr = buf->dma + buf->off - skip;
+	seg->len = buf->len + skip;
 }
 
-static vio_always_inline void put_add(struct vio_driver_queue *q, struct burst *b,
-				      struct vio_buf *head, unsigned pieces)
+static vio_always_inline void put_add(struct vio_drvq_buf *add, const struct vio_seg *segs,
+				      unsigned pieces, struct vio_buf *head)
 {
-	struct vio_drvq_buf *add = &q->adds[b->nadds++];
-
-	add->segs = &q->segs[b->nsegs - pieces];
+	add->segs = segs;
 	add->out_num = (uint16_t)pieces;
 	add->in_num = 0;
 	add->token = head;
 }
 
-/* A frame in several pieces, or one whose memory has to be mapped. 1: there is no room for its
- * pieces in this burst. */
-static vio_noinline int build_chain(struct vio_driver_queue *q, struct burst *b,
-				    struct vio_buf *head)
+/* The length and the pieces of a frame that may be sent; -EINVAL or -EMSGSIZE for others. */
+static int measure(const struct vio_driver_queue *q, const struct vio_buf *head,
+		   uint32_t *frame_len)
 {
-	uint32_t skip = q->hdr_size;
-	struct vio_buf *buf;
+	const struct vio_buf *buf;
 	unsigned pieces = 0;
 	uint64_t len = 0;
-	int ret;
 
 	for (buf = head; buf; buf = buf->next) {
 		if (!piece_ok(buf, buf == head ? q->hdr_size : 0))
@@ -154,40 +146,63 @@ static vio_noinline int build_chain(struct vio_driver_queue *q, struct burst *b,
 	if (len > VIO_FRAME_MAX_LEN ||
 	    (len > q->frame_max && !long_frame_ok(q, head, (uint32_t)len)))
 		return -EMSGSIZE;
-	if (b->nsegs + pieces > vio_array_size(q->segs))
+	*frame_len = (uint32_t)len;
+	return (int)pieces;
+}
+
+/* Any frame: in pieces, with a header to be written, in memory to be mapped. 1: there is no room for
+ * its pieces in this burst. */
+static vio_noinline int build_any(struct vio_driver_queue *q, struct burst *b, struct vio_buf *head)
+{
+	uint32_t skip = q->hdr_size;
+	struct vio_buf *buf;
+	int pieces, ret;
+
+	pieces = measure(q, head, &head->frame_len);
+	if (pieces < 0)
+		return pieces;
+	if (b->nsegs + (unsigned)pieces > vio_array_size(q->segs))
 		return 1;
-	ret = put_header(q, head, (uint32_t)len);
+	ret = put_header(q, head, head->frame_len);
 	if (ret == 0 && q->map_host)
 		ret = map_frame(q, head);
 	if (ret < 0)
 		return ret;
-	head->frame_len = (uint32_t)len;
+	put_add(&q->adds[b->nadds++], &q->segs[b->nsegs], (unsigned)pieces, head);
 	for (buf = head; buf; buf = buf->next) {
-		put_seg(q, b, buf, skip);
+		put_seg(&q->segs[b->nsegs++], buf, skip);
 		skip = 0;
 	}
-	put_add(q, b, head, pieces);
 	return 0;
 }
 
-static vio_always_inline int build_one(struct vio_driver_queue *q, struct burst *b,
-				       struct vio_buf *buf)
+/*
+ * Makes ready up to @n frames. Returns how many; less than @n when the next one can't be sent (*@bad
+ * says why), or has more pieces than there is room for now (*@bad is 1).
+ */
+static vio_always_inline unsigned build_burst(struct vio_driver_queue *q, struct vio_buf **frames,
+					      unsigned n, int *bad)
 {
-	int ret;
+	const uint32_t hdr_size = q->hdr_size, frame_max = q->frame_max;
+	const bool map = q->map_host != NULL;
+	struct burst b = { 0, 0 };
 
-	if (vio_unlikely(buf->next != NULL || q->map_host != NULL))
-		return build_chain(q, b, buf);
-	if (vio_unlikely(!piece_ok(buf, q->hdr_size) || buf->len < VIO_ETH_MIN_LEN))
-		return -EINVAL;
-	if (vio_unlikely(buf->len > q->frame_max) && !long_frame_ok(q, buf, buf->len))
-		return -EMSGSIZE;
-	ret = put_header(q, buf, buf->len);
-	if (vio_unlikely(ret < 0))
-		return ret;
-	buf->frame_len = buf->len;
-	put_seg(q, b, buf, q->hdr_size);
-	put_add(q, b, buf, 1);
-	return 0;
+	while (b.nadds < n) {
+		struct vio_buf *buf = frames[b.nadds];
+
+		if (vio_unlikely(buf->next != NULL || map || !asks_nothing(&buf->meta) ||
+				 buf->clean < hdr_size || buf->len > frame_max ||
+				 buf->len < VIO_ETH_MIN_LEN || !piece_ok(buf, hdr_size))) {
+			*bad = build_any(q, &b, buf);
+			if (*bad)
+				break;
+			continue;
+		}
+		buf->frame_len = buf->len;
+		put_seg(&q->segs[b.nsegs], buf, hdr_size);
+		put_add(&q->adds[b.nadds++], &q->segs[b.nsegs++], 1, buf);
+	}
+	return b.nadds;
 }
 
 /* ---- Sending --------------------------------------------------------------------------------- */
@@ -196,27 +211,28 @@ static vio_always_inline int build_one(struct vio_driver_queue *q, struct burst 
 static vio_always_inline void account(struct vio_driver_queue *q, struct vio_buf **frames,
 				      unsigned n)
 {
+	uint32_t seq = q->seq;
+	uint64_t bytes = 0;
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
-		frames[i]->hash = q->seq++;
-		vio_driver_count_frame(&q->stats, vio_buf_data(frames[i]), frames[i]->frame_len);
+		frames[i]->hash = seq++;
+		bytes += frames[i]->frame_len;
+		vio_driver_count_kind(&q->stats, vio_buf_data(frames[i]), frames[i]->frame_len);
 	}
+	q->seq = seq;
+	vio_driver_count_add(&q->stats.packets, n);
+	vio_driver_count_add(&q->stats.bytes, bytes);
 }
 
 /* Adds up to VIO_DRIVER_BURST frames. Returns how many; less than @n with *@err 0 when the ring is
  * full. */
 static unsigned add_burst(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n, int *err)
 {
-	struct burst b = { 0, 0 };
 	unsigned built, i;
 	int added, bad = 0;
 
-	for (built = 0; built < n; built++) {
-		bad = build_one(q, &b, frames[built]);
-		if (vio_unlikely(bad != 0))
-			break;
-	}
+	built = build_burst(q, frames, n, &bad);
 	added = vio_drvq_add_burst(q->vq, q->adds, built);
 	if (vio_unlikely(added < 0)) {
 		*err = added == -EPROTO ? vio_driver_queue_broken(q, added) : -EMSGSIZE;

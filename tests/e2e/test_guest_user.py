@@ -111,7 +111,8 @@ def test_forwarded_port_reaches_the_guest(rig):
                   ">/tmp/httpd.pid); true" % (4 * MIB))
     try:
         expected = rig.guest.run("sha256sum /tmp/page").split()[0]
-        poll(lambda: rig.guest.succeeds("netstat -ltn | grep -q :8080"), 10, "no httpd in the guest")
+        poll(lambda: rig.guest.succeeds("netstat -ltn | grep -q :8080"), 10,
+             "no httpd in the guest")
         with socket.create_connection(("127.0.0.1", rig.forwarded_port), 20) as connection:
             connection.settimeout(60 * paths.PATIENCE)
             connection.sendall(b"GET /page HTTP/1.0\r\n\r\n")

@@ -20,7 +20,8 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 
 # In the order in which they must be inserted. One that the kernel has built in is left out.
-modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net"
+modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover"
+modules="$modules net_failover virtio_net"
 
 die() {
 	echo "guest image: $*" >&2
@@ -51,7 +52,8 @@ installed_kernel() {
 # The newest image package that the archive's metapackage depends on, unpacked and not installed.
 downloaded_kernel() {
 	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-		die "no readable /boot/vmlinuz-* with its modules, and no apt-get to fetch one (set VIO_GUEST_KERNEL and VIO_GUEST_MODULES)"
+		die "no readable /boot/vmlinuz-* with its modules, and no apt-get to fetch one" \
+			"(set VIO_GUEST_KERNEL and VIO_GUEST_MODULES)"
 	case $(dpkg --print-architecture) in
 	amd64) names="linux-image-amd64 linux-image-cloud-amd64 linux-image-generic linux-image-virtual" ;;
 	*) names="linux-image-$(dpkg --print-architecture) linux-image-generic" ;;
@@ -84,7 +86,8 @@ downloaded_kernel() {
 			done
 		done
 	done
-	die "no kernel that this user can read, and none in the package archive (apt-get update may help; or set VIO_GUEST_KERNEL and VIO_GUEST_MODULES)"
+	die "no kernel that this user can read, and none in the package archive" \
+		"(apt-get update may help; or set VIO_GUEST_KERNEL and VIO_GUEST_MODULES)"
 }
 
 find_kernel() {
@@ -92,14 +95,16 @@ find_kernel() {
 		kernel=$VIO_GUEST_KERNEL
 		tree_of_modules=${VIO_GUEST_MODULES:-}
 		usable "$kernel" "$tree_of_modules" ||
-			die "VIO_GUEST_KERNEL=$kernel with VIO_GUEST_MODULES=$tree_of_modules: cannot be read, or holds no virtio_net"
+			die "VIO_GUEST_KERNEL=$kernel with VIO_GUEST_MODULES=$tree_of_modules:" \
+				"cannot be read, or holds no virtio_net"
 		return
 	fi
 	installed_kernel || downloaded_kernel
 }
 
 find_static_busybox() {
-	for busybox in "${VIO_GUEST_BUSYBOX:-}" /bin/busybox /usr/bin/busybox /usr/lib/busybox/busybox-static; do
+	for busybox in "${VIO_GUEST_BUSYBOX:-}" /bin/busybox /usr/bin/busybox \
+		/usr/lib/busybox/busybox-static; do
 		[ -n "$busybox" ] && [ -x "$busybox" ] || continue
 		# A dynamic program has an interpreter; ldd says "not a dynamic executable" otherwise.
 		ldd "$busybox" >/dev/null 2>&1 || return 0
@@ -153,7 +158,8 @@ image=$out/initramfs-$hash.cpio.gz
 if [ ! -s "$image" ]; then
 	root=$(mktemp -d "$out/root.XXXXXX")
 	trap 'rm -rf "$root"' EXIT
-	for directory in bin sbin etc proc sys dev tmp run root modules usr/bin usr/sbin usr/share/udhcpc; do
+	for directory in bin sbin etc proc sys dev tmp run root modules usr/bin usr/sbin \
+		usr/share/udhcpc; do
 		mkdir -p "$root/$directory"
 	done
 	cp "$busybox" "$root/bin/busybox"

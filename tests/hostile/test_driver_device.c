@@ -514,13 +514,18 @@ static void *scribble(void *arg)
 {
 	struct rig *r = arg;
 	uint8_t *used = (uint8_t *)fake_used(&r->dev, 0);
-	uint64_t seed = 88172645463325252ull;
+	const struct vio_virtq_desc *desc = fake_desc(&r->dev, 0);
+	uint64_t seed = 88172645463325252ull, addr;
 	unsigned i, j;
 
 	for (i = 0; i < 200000; i++) {
-		struct vio_virtq_desc *desc = fake_desc(&r->dev, 0);
-		uint8_t *hdr = r->h.dma + (vio_load(&desc[i % 64].addr) - FAKE_DMA);
+		uint8_t *hdr;
 
+		/* It is 0 for a moment while the ring is made anew. */
+		addr = vio_load(&desc[i % 64].addr);
+		if (addr < FAKE_DMA)
+			continue;
+		hdr = r->h.dma + (addr - FAKE_DMA);
 		for (j = 0; j < 12; j += 4) {
 			seed ^= seed << 13;
 			seed ^= seed >> 7;

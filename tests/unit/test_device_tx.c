@@ -396,7 +396,7 @@ static void q13_a_half_sent_frame_goes_on_at_the_segment_it_stopped_at(void **st
 			do {
 				struct fake_frame *got;
 
-				r.fb->take = (long)netframe_between(&seed, 0, 40);
+				r.fb->take = (long)netframe_between(&seed, 0, n / 3);
 				r.fb->at_once = netframe_between(&seed, 0, 7);
 				ret = bed_turn(&r, 0);
 				while (seen < n && (got = fake_backend_next(r.fb))) {
