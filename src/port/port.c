@@ -12,13 +12,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fmt.h"
 #include "port/worker.h"
 
-/* How long a stopping port lets the back end take what the guest has sent. */
-#define DRAIN_NS (2 * 1000000000ull)
+/* How long a stopping port lets the back end take what the guest has sent, and how often it looks. */
+#define DRAIN_NS      (2 * 1000000000ull)
+#define DRAIN_LOOK_NS 1000000
 
 struct vio_port {
 	const struct vio_host *host;
@@ -211,6 +213,7 @@ static void drained(void *arg)
 
 static void drain(struct vio_port *port)
 {
+	const struct timespec look_again = { .tv_nsec = DRAIN_LOOK_NS };
 	uint64_t end = port->host->now_ns(port->host->ctx) + DRAIN_NS;
 	unsigned i;
 
@@ -220,6 +223,8 @@ static void drain(struct vio_port *port)
 		do {
 			vio_worker_look(&port->pairs[i]);
 			vio_worker_call(port->pairs[i].worker, drained, &d);
+			if (!d.empty)
+				nanosleep(&look_again, NULL);
 		} while (!d.empty && port->host->now_ns(port->host->ctx) < end);
 	}
 }

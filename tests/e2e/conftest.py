@@ -12,6 +12,7 @@ VIO_GUEST_DIR           where the guest image is kept (default: beside the progr
 
 import os
 import shutil
+import signal
 import sys
 
 import pytest
@@ -24,6 +25,8 @@ from lib.guest import Image  # noqa: E402
 
 
 def pytest_configure(config):
+    # Ended from outside, the fixtures still remove what they made.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     config.addinivalue_line("markers", "long: runs only with VIO_E2E_LONG=1")
 
 

@@ -136,7 +136,6 @@ void rig_start(struct rig *r)
 				   .unsent = r->list_unsent ? tx_unsent : NULL,
 				   .event = tx_event,
 				   .wake = tx_wake,
-				   .shared = r->shared,
 				   .ctx = r };
 	unsigned pairs = r->pairs ? r->pairs : 1, i;
 	struct vio_driver_conf conf = { .nb_rx = pairs, .nb_tx = pairs };

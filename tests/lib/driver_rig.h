@@ -18,7 +18,6 @@ struct rig {
 	unsigned pairs;	  /* 0: 1 */
 	uint32_t ring;	  /* 0: 64 */
 	uint32_t room;	  /* of each buffer, 0: 2048 */
-	bool shared;	  /* vio_txq_conf.shared */
 	bool list_unsent; /* collect what is unsent instead of freeing it */
 
 	/* what the callbacks saw */

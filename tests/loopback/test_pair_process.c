@@ -89,8 +89,26 @@ static void test_two_processes(void **state)
 static struct {
 	uint64_t at;
 	pid_t pid;
-	unsigned bursts;
+	unsigned bursts; /* to be sent before */
+	bool fill;	 /* send until most receive buffers are full, too: what the driver has to
+			    keep is then as much as it can be */
 } victim;
+
+static void fill_receive_queue(struct pair_queue *q)
+{
+	struct vio_driver_queue_info rx;
+
+	check(vio_driver_queue_info(q->d->drv, VIO_RXQ(0), &rx) == 0);
+	pair_queue_busy(q);
+	while (q->freed - q->repeat_from < rx.in_flight / 2) {
+		int ret = pair_queue_send(q, PAIR_BURST);
+
+		if (ret < 0)
+			pair_queue_die(q, "sending failed");
+		if (ret == 0)
+			pair_queue_idle(q);
+	}
+}
 
 static void take_and_kill(struct pair_queue *q, struct vio_buf *frame)
 {
@@ -99,8 +117,20 @@ static void take_and_kill(struct pair_queue *q, struct vio_buf *frame)
 		return;
 	while (victim.bursts-- > 0)
 		check(pair_queue_send(q, PAIR_BURST) >= 0);
+	if (victim.fill)
+		fill_receive_queue(q);
 	pair_device_kill(victim.pid);
 	victim.pid = 0;
+}
+
+/* When the next device is to die: some time, or with the first frame that comes, when what the last
+ * one has left is not even taken. */
+static void choose_death(const struct pair_queue *q, unsigned round, uint64_t frames,
+			 uint64_t *seed)
+{
+	victim.at = q->received + 1 + (round % 3 == 2 ? 0 : rnd(seed) % (2 * frames));
+	victim.bursts = (unsigned)rnd(seed) % 10;
+	victim.fill = round % 3 != 0;
 }
 
 static void kill_devices(unsigned bits)
@@ -123,8 +153,7 @@ static void kill_devices(unsigned bits)
 	q = d.queues[0];
 	q->take = take_and_kill;
 	for (i = 0; i < ROUNDS; i++) {
-		victim.at = q->received + 1 + rnd(&seed) % (2 * frames);
-		victim.bursts = (unsigned)rnd(&seed) % 10;
+		choose_death(q, i, frames, &seed);
 		check(!pair_queue_run(q, UINT64_MAX, true));
 		check(victim.pid == 0);
 		victim.pid = pair_device_fork(&device);

@@ -139,12 +139,93 @@ static void test_l1_no_wakeup_lost_flags(void **state)
 	run(r);
 }
 
+/* ---- L2: one thread sends while another polls the paired receive queue ------------------------ */
+
+#define SHARED_FRAMES 20000
+
+static struct vio_buf *frames[64];
+static int is_free[64];
+static int sender_done;
+
+static void free_frames(void *ctx, struct vio_buf **bufs, unsigned n)
+{
+	unsigned i, j;
+
+	(void)ctx;
+	for (i = 0; i < n; i++)
+		for (j = 0; j < 64; j++)
+			if (frames[j] == bufs[i])
+				__atomic_store_n(&is_free[j], 1, __ATOMIC_RELEASE);
+}
+
+/* Sends each frame as soon as it is free again, and plays the device, too. */
+static void *sender(void *arg)
+{
+	struct rig *r = arg;
+	uint8_t bytes[100];
+	unsigned sent = 0, j;
+
+	while (sent < SHARED_FRAMES) {
+		for (j = 0; j < 64; j++) {
+			if (!__atomic_load_n(&is_free[j], __ATOMIC_ACQUIRE))
+				continue;
+			is_free[j] = 0;
+			frames[j]->len = 60;
+			if (vio_driver_tx_burst(r->drv, 0, &frames[j], 1) == 1)
+				sent++;
+			else
+				is_free[j] = 1;
+		}
+		while (fake_take(&r->dev, 1, bytes, sizeof(bytes), NULL) > 0)
+			;
+	}
+	__atomic_store_n(&sender_done, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void test_l2_shared_tx(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_conf conf = { .nb_rx = 1, .nb_tx = 1 };
+	struct vio_rxq_conf rx = {
+		.size = 32, .alloc = vio_pool_get, .free = vio_pool_put, .receive = vio_pool_put
+	};
+	struct vio_txq_conf tx = { .size = 32, .free = free_frames, .shared = true };
+	struct vio_driver_stats stats;
+	pthread_t thread;
+	unsigned i;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	assert_int_equal(vio_driver_configure(r->drv, &conf, &r->err), 0);
+	rx.ctx = r->pool;
+	assert_int_equal(vio_driver_rxq_configure(r->drv, 0, &rx, &r->err), 0);
+	assert_int_equal(vio_driver_txq_configure(r->drv, 0, &tx, &r->err), 0);
+	for (i = 0; i < 64; i++) {
+		frames[i] = rig_frame(r, 60, (uint8_t)i);
+		is_free[i] = 1;
+	}
+	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
+	assert_int_equal(pthread_create(&thread, NULL, sender, r), 0);
+	while (!__atomic_load_n(&sender_done, __ATOMIC_ACQUIRE))
+		assert_int_equal(vio_driver_poll(r->drv, 0, 4), 0);
+	pthread_join(thread, NULL);
+	rig_stats(r, 1, &stats);
+	assert_int_equal(stats.packets, SHARED_FRAMES);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	for (i = 0; i < 64; i++) {
+		assert_int_equal(is_free[i], 1);
+		rig_free(r, frames[i]);
+	}
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_l1_no_wakeup_lost_event_idx),
 		T(test_l1_no_wakeup_lost_flags),
+		T(test_l2_shared_tx),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

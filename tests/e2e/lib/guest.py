@@ -10,6 +10,7 @@ when a vhost-user device starts on an emulated processor.
 import json
 import os
 import re
+import shutil
 import socket
 
 import pytest
@@ -84,6 +85,7 @@ class Guest:
     def __init__(self, image, network, form="modern", mac="52:54:00:12:34:56", memory=256,
                  processors=None, netns=None, directory=None, properties=None):
         self.directory = directory or paths.scratch()
+        self._own_directory = directory is None
         self.qmp_path = os.path.join(self.directory, "qmp-%d" % id(self))
         self.console_log = os.path.join(self.directory, "console.log")
         self._next = 0
@@ -189,6 +191,8 @@ class Guest:
         if self._qmp:
             self._qmp.close()
             self._qmp = None
+        if self._own_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def _has_property(name):
