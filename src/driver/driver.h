@@ -259,6 +259,7 @@ void vio_driver_rx_detach(struct vio_driver_queue *q, bool keep);
 
 /* tx.c */
 int vio_driver_tx_clean(struct vio_driver_queue *q, unsigned max);
+int vio_driver_tx_tidy(struct vio_driver_queue *q, unsigned max);
 void vio_driver_tx_resend(struct vio_driver_queue *q);
 void vio_driver_tx_detach(struct vio_driver_queue *q, bool keep);
 int vio_driver_tx_send(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n);

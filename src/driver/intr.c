@@ -135,7 +135,7 @@ static void clean_paired(struct vio_driver *drv, unsigned id)
 
 	if (!tx || vio_load(&tx->halt) != 0 || !vio_driver_tx_try_enter(tx))
 		return;
-	vio_driver_tx_clean(tx, tx->num);
+	vio_driver_tx_tidy(tx, tx->num);
 	vio_driver_tx_leave(tx);
 }
 

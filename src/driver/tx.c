@@ -340,26 +340,32 @@ static vio_noinline bool turn_away(struct vio_driver_queue *q)
 
 static int send_burst(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n)
 {
-	uint32_t room = vio_drvq_free(q->vq);
-	int sent, more;
+	unsigned taken = 0;
+	uint32_t room;
+	int ret;
 
 	if (vio_unlikely(q->kept_count > 0)) {
 		vio_driver_tx_resend(q);
 		if (q->kept_count > 0)
 			return vio_load(&q->halt);
 	}
+	room = vio_drvq_free(q->vq);
 	if (room < n || room < q->num / 4) {
-		sent = vio_driver_tx_clean(q, q->num);
-		if (vio_unlikely(sent < 0))
-			return sent;
+		ret = vio_driver_tx_clean(q, q->num);
+		if (vio_unlikely(ret < 0))
+			return ret;
 	}
-	sent = vio_driver_tx_send(q, frames, n);
-	if (vio_likely(sent == (int)n) || sent < 0 || vio_drvq_free(q->vq) >= WORST_CASE)
-		return sent;
-	if (!turn_away(q) || vio_driver_tx_clean(q, q->num) <= 0)
-		return sent;
-	more = vio_driver_tx_send(q, frames + sent, n - (unsigned)sent);
-	return more < 0 ? (sent > 0 ? sent : more) : sent + more;
+	for (;;) {
+		ret = vio_driver_tx_send(q, frames + taken, n - taken);
+		if (vio_unlikely(ret < 0))
+			return taken > 0 ? (int)taken : ret;
+		taken += (unsigned)ret;
+		if (vio_likely(taken == n) || vio_drvq_free(q->vq) >= WORST_CASE)
+			return (int)taken;
+		/* Never away without being armed: what was freed meanwhile may not be enough. */
+		if (!turn_away(q) || vio_driver_tx_clean(q, q->num) <= 0)
+			return (int)taken;
+	}
 }
 
 int vio_driver_tx_burst(struct vio_driver *drv, unsigned id, struct vio_buf **frames, unsigned n)
@@ -383,7 +389,7 @@ int vio_driver_tx_reap(struct vio_driver *drv, unsigned id, unsigned max)
 	if (vio_unlikely(ret != 0))
 		return ret;
 	enter(q);
-	ret = vio_driver_tx_clean(q, max);
+	ret = vio_driver_tx_tidy(q, max);
 	vio_driver_tx_leave(q);
 	return ret;
 }
@@ -447,6 +453,9 @@ void vio_driver_tx_detach(struct vio_driver_queue *q, bool keep)
 	q->full = false;
 	if (q->vq) {
 		vio_driver_tx_clean(q, q->num);
+		/* What still waits since the last time comes after all that is in the ring. */
+		for (n = 0; n < q->kept_count; n++)
+			q->kept[n]->hash = q->seq++;
 		while ((buf = vio_drvq_detach(q->vq)) != NULL) {
 			if (q->map_host)
 				unmap_frame(q, buf);
@@ -462,7 +471,8 @@ void vio_driver_tx_detach(struct vio_driver_queue *q, bool keep)
 	}
 }
 
-/* Sends what was kept, as far as it fits; what the device can't carry any more is returned. */
+/* Sends what was kept, as far as it fits; what the device can't carry any more is returned. When
+ * something is left, the queue is armed like that of a sender that was turned away. */
 void vio_driver_tx_resend(struct vio_driver_queue *q)
 {
 	int n;
@@ -474,12 +484,24 @@ void vio_driver_tx_resend(struct vio_driver_queue *q)
 			n = 1;
 		} else if (n > 0) {
 			vio_driver_count_add(&q->stats.resent, (uint64_t)n);
-		} else if (n < 0 || vio_driver_tx_clean(q, q->num) <= 0) {
-			return;
 		} else {
+			if (n == 0)
+				n = vio_driver_tx_clean(q, q->num);
+			if (n < 0 || (n == 0 && !turn_away(q)))
+				return;
 			continue;
 		}
 		q->kept_first += (uint32_t)n;
 		q->kept_count -= (uint32_t)n;
 	}
+}
+
+/* As clean; and what was freed serves what waits to be sent again. */
+int vio_driver_tx_tidy(struct vio_driver_queue *q, unsigned max)
+{
+	int ret = vio_driver_tx_clean(q, max);
+
+	if (vio_unlikely(q->kept_count > 0) && ret >= 0)
+		vio_driver_tx_resend(q);
+	return ret;
 }

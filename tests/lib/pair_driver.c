@@ -285,8 +285,8 @@ void pair_driver_recover(struct pair_driver *d)
 		struct pair_queue *q = d->queues[id];
 
 		/* Whatever was not given back was sent again, and nothing else. */
-		q->may_repeat = true;
-		q->repeat_from = q->freed;
+		check(q->recoveries < PAIR_RECOVERIES);
+		q->repeat_from[q->recoveries++] = q->freed;
 		if (q->unsent)
 			pair_queue_die(q, "the recovered device was not given everything");
 	}
@@ -346,15 +346,27 @@ int pair_queue_send(struct pair_queue *q, unsigned n)
 	return ret;
 }
 
+/* Whether a recovery explains that frame @seq comes again. */
+static bool repeats_from(struct pair_queue *q, uint64_t seq)
+{
+	unsigned i;
+
+	for (i = q->repeats; i < q->recoveries; i++)
+		if (q->repeat_from[i] == seq) {
+			q->repeats = i + 1;
+			return true;
+		}
+	return false;
+}
+
 void pair_queue_take(struct pair_queue *q, struct vio_buf *frame)
 {
 	uint64_t seq = pair_frame_seq(&q->stream, frame);
 	const char *wrong;
 
-	if (seq != q->next && q->may_repeat && seq == q->repeat_from && seq < q->next) {
+	if (seq < q->next && repeats_from(q, seq)) {
 		q->repeated += q->next - seq;
 		q->next = seq;
-		q->may_repeat = false;
 	}
 	wrong = pair_frame_check(&q->stream, q->next, frame, q->work);
 	if (wrong) {

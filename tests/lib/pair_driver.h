@@ -15,9 +15,10 @@
 #include "pair_device.h"
 #include "pair_frames.h"
 
-#define PAIR_LIMIT_MS 30000
-#define PAIR_RING     256u
-#define PAIR_BURST    32u
+#define PAIR_LIMIT_MS	30000
+#define PAIR_RING	256u
+#define PAIR_BURST	32u
+#define PAIR_RECOVERIES 16u
 
 struct pair_driver_conf {
 	const char *path;
@@ -54,8 +55,10 @@ struct pair_queue {
 	uint64_t next;	   /* frame that has to come next */
 	uint64_t received; /* frames that came, repeated ones not counted */
 	uint64_t repeated;
-	bool may_repeat; /* since a recovery: once, from this one on: */
-	uint64_t repeat_from;
+	/* Each recovery may lead back once, to the first frame that was not known to be sent, and in
+	 * their order; what came before two of them may not even be taken. */
+	uint64_t repeat_from[PAIR_RECOVERIES];
+	unsigned recoveries, repeats; /* made; led back, or will not any more */
 	void (*take)(struct pair_queue *q, struct vio_buf *frame); /* NULL: checks and frees */
 
 	/* sleeping */
@@ -76,7 +79,7 @@ struct pair_driver {
 void pair_driver_open(struct pair_driver *d, const struct pair_driver_conf *conf);
 /* Stops and releases; every buffer must be back. */
 void pair_driver_close(struct pair_driver *d);
-/* Waits for the device, and for what was sent before to be sent again. */
+/* Waits for the device, and brings everything up again; PAIR_RECOVERIES times at most. */
 void pair_driver_recover(struct pair_driver *d);
 
 /* Ends the test, saying where @q stands. */

@@ -94,13 +94,18 @@ static struct {
 			    keep is then as much as it can be */
 } victim;
 
+/* What it has freed it has given back: counted from what was taken, or from the recovery when that
+ * is not even taken. */
 static void fill_receive_queue(struct pair_queue *q)
 {
+	uint64_t from = q->recoveries ? q->repeat_from[q->recoveries - 1] : 0;
 	struct vio_driver_queue_info rx;
 
+	if (from < q->next)
+		from = q->next;
 	check(vio_driver_queue_info(q->d->drv, VIO_RXQ(0), &rx) == 0);
 	pair_queue_busy(q);
-	while (q->freed - q->repeat_from < rx.in_flight / 2) {
+	while (q->freed < from + rx.in_flight / 2) {
 		int ret = pair_queue_send(q, PAIR_BURST);
 
 		if (ret < 0)

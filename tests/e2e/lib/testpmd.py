@@ -2,9 +2,11 @@
 """DPDK's testpmd as the other half: its virtio-user driver against our device, its vhost device
 under our driver. It is driven by commands on its standard input.
 
-Needs root and hugepages, which are reserved (and stay so) where the machine has room for them.
+Needs root and hugepages, which are reserved where the machine has room for them, and given back when
+the tests end.
 """
 
+import atexit
 import os
 import re
 
@@ -32,14 +34,20 @@ def hugepages():
     if not os.path.ismount(MOUNT):
         if run(["mount", "-t", "hugetlbfs", "none", MOUNT], check=False).returncode != 0:
             pytest.skip("hugetlbfs cannot be mounted here")
+        atexit.register(run, ["umount", MOUNT], check=False)
     have = _pages()
     if have < WANTED_PAGES:
+        atexit.register(_reserve, have)
         # A quarter of what is free at most: the rest of the machine needs some too.
         affordable = have + _available_mib() // 4 // PAGE_MIB
-        with open(PAGES_FILE, "w") as handle:
-            handle.write(str(min(WANTED_PAGES, affordable)))
+        _reserve(min(WANTED_PAGES, affordable))
     if _pages() * PAGE_MIB < MEMORY_MIB:
         pytest.skip("%d pages of 2 MiB are too few for testpmd" % _pages())
+
+
+def _reserve(pages):
+    with open(PAGES_FILE, "w") as handle:
+        handle.write(str(pages))
 
 
 def _pages():
