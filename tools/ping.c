@@ -60,6 +60,7 @@ struct ping {
 	uint64_t waiting;	      /* the one that waits for the next hop's MAC, or 0 */
 	uint64_t next, ask, end, try; /* when what is to be done; NEVER */
 	bool away;		      /* the device is gone */
+	bool busy;		      /* there may be more frames to take */
 	int status;		      /* something went wrong for good: exit with this */
 
 	struct slot slots[SLOTS];
@@ -91,6 +92,7 @@ static void lose_device(struct ping *p)
 		return;
 	fprintf(stderr, "vioduct ping: the device went away; waiting for it\n");
 	p->away = true;
+	p->busy = false;
 	p->waiting = 0;
 	p->ask = NEVER;
 	p->try = front_now();
@@ -102,8 +104,10 @@ static void note(struct ping *p, int ret)
 {
 	if (ret == -ENODEV || ret == -EIO)
 		lose_device(p);
+	else if (ret == -EPROTO)
+		p->status = tool_fail(COMMAND, "the device broke a queue");
 	else if (ret < 0)
-		p->status = tool_fail(COMMAND, "the device broke a queue: %s", strerror(-ret));
+		p->status = tool_fail(COMMAND, "%s", strerror(-ret));
 }
 
 static void look_for_device(struct ping *p)
@@ -296,6 +300,8 @@ static int sleep_ms(const struct ping *p)
 {
 	uint64_t due = min(min(p->next, p->ask), min(p->end, p->try)), now = front_now();
 
+	if (p->busy)
+		return 0;
 	due = min(due, vio_driver_poll_due(p->front.drv, 0));
 	if (due <= now)
 		return 0;
@@ -315,13 +321,13 @@ static void handle_events(struct ping *p)
 			vio_driver_queue_fd_handle(p->front.drv, VIO_RXQ(0));
 		note(p, ret);
 	}
-	/* Less than the budget: empty, and armed again. */
-	while (!p->away && !p->status) {
-		ret = vio_driver_poll(p->front.drv, 0, BUDGET);
-		note(p, ret);
-		if (ret < BUDGET)
-			break;
-	}
+	if (p->away || p->status)
+		return;
+	/* Less than the budget: empty, and armed again. Else the next round goes on: a device that
+	 * never runs dry must not keep us from all else. */
+	ret = vio_driver_poll(p->front.drv, 0, BUDGET);
+	p->busy = ret == BUDGET;
+	note(p, ret);
 }
 
 static void loop(struct ping *p)

@@ -12,7 +12,7 @@
  *   VIO_DRIVER_CONFIGURED  after configure, and after stop: queues may be set up (a started device
  *                          needs every queue set up once), start, configure anew, queries, release.
  *   VIO_DRIVER_STARTED     after start or recover: frames move; interrupts; queries; stop, reset.
- *   VIO_DRIVER_FAILED      the device is gone, wants a reset, or did not start: queue functions
+ *   VIO_DRIVER_FAILED      the device is gone, wants a reset, or did not come back: queue functions
  *                          return an error and touch nothing; recover, stop, reset, release.
  *
  * Queues come in pairs. Functions for one direction take the number of the pair (@id, from 0).
@@ -22,7 +22,8 @@
  *   control: one thread at a time for a device; those that start, stop or set up must run while no
  *            queue function of the device runs.
  *   queue:   one thread at a time for a queue; different queues from different threads.
- * vio_driver_interrupt() may be called from anywhere, also while a queue function runs.
+ * vio_driver_interrupt() may be called from anywhere, also while a queue function runs; but no more
+ * while the queues are dropped (configure, the queue's own configure, reset, release).
  *
  * Functions return 0, a count or -errno. Where they take a struct vio_error, it gets one line.
  *
@@ -82,15 +83,14 @@ struct vio_buf {
 	/* First piece: what the net header says. To send: all zero when nothing is asked for. */
 	struct vio_net_meta meta;
 	uint16_t pieces;      /* first piece, received: how many */
-	uint32_t hash;	      /* received, with HASH_REPORT; the driver's own while sending */
 	uint16_t hash_report; /* VIO_NET_HASH_REPORT_*: what hash was taken over */
+	uint32_t hash;	      /* received, with HASH_REPORT; the driver's own while sending */
 	/*
 	 * How many bytes in front of off are known to be zero: the driver then need not write an
 	 * empty header again. Kept by the driver; the caller writes 0 when it has moved off or
 	 * written into the headroom.
 	 */
 	uint8_t clean;
-	uint8_t flags; /* the driver's own */
 };
 
 /* The first byte of a frame or piece. */
@@ -222,9 +222,13 @@ struct vio_driver_conf {
 VIO_API int vio_driver_configure(struct vio_driver *drv, const struct vio_driver_conf *conf,
 				 struct vio_error *err);
 
-/* Every callback gets @ctx, and runs inside the queue function that needs it. */
+/* Every callback gets @ctx, and runs inside the queue function that needs it; it must not call one
+ * for the same queue. */
 struct vio_rxq_conf {
-	uint32_t size; /* descriptors, see vio_driver_queue_info(); 0: the maximum */
+	/* Descriptors, see vio_driver_queue_info(); 0: the maximum. Each is filled with a buffer; where
+	 * frames may come that are larger than one, and the device offers neither MRG_RXBUF nor
+	 * INDIRECT_DESC, a frame's worth of buffers takes as many descriptors, else one. */
+	uint32_t size;
 	/* Up to @n empty buffers for receiving, single ones; returns how many. Required. */
 	unsigned (*alloc)(void *ctx, struct vio_buf **bufs, unsigned n);
 	/* Takes back buffers that hold nothing, or a dropped frame (heads of chains). Required. */
@@ -245,7 +249,8 @@ struct vio_txq_conf {
 	void (*unsent)(void *ctx, struct vio_buf **bufs, unsigned n);
 	/* As above. */
 	void (*event)(void *ctx, unsigned queue);
-	/* The queue was full and has room again for any frame (poll and reap). May be NULL. */
+	/* A sender found the queue full, and now there is room for what it had (poll and reap; with
+	 * the queue's interrupt enabled, that comes when they are due). May be NULL. */
 	void (*wake)(void *ctx, unsigned id);
 	/* Another thread than the one that polls the receive queue of this pair transmits here:
 	 * poll then cleans the queue only when nobody is at it. */
@@ -322,7 +327,8 @@ VIO_API int vio_driver_rx_burst(struct vio_driver *drv, unsigned id, struct vio_
 VIO_API int vio_driver_tx_burst(struct vio_driver *drv, unsigned id, struct vio_buf **frames,
 				unsigned n);
 
-/* Frees up to @max sent frames through the queue's callback. Returns how many. */
+/* Frees up to @max sent frames through the queue's callback. Returns how many; when these are @max,
+ * there may be more, and a sender that is still to be woken has to be served by another call. */
 VIO_API int vio_driver_tx_reap(struct vio_driver *drv, unsigned id, unsigned max);
 
 /* What vio_driver_rx_one() and vio_driver_tx_one() say. */
@@ -444,7 +450,9 @@ VIO_API void vio_driver_mac_get(const struct vio_driver *drv, uint8_t mac[VIO_ET
 /* -EINVAL for a multicast or zero address. */
 VIO_API int vio_driver_mac_set(struct vio_driver *drv, const uint8_t mac[VIO_ETH_ALEN]);
 VIO_API uint32_t vio_driver_mtu_get(const struct vio_driver *drv);
-/* 68 up to max_mtu, else -EINVAL. What is sent is held to it; not while queue functions run. */
+/* 68 up to max_mtu, else -EINVAL. With the feature MTU what is sent is held to it, and what arrives
+ * to the device's own (max_mtu); without, buffers posted from the next start on have room for it.
+ * Not while queue functions run. */
 VIO_API int vio_driver_mtu_set(struct vio_driver *drv, uint32_t mtu);
 VIO_API bool vio_driver_promiscuous_get(const struct vio_driver *drv);
 VIO_API int vio_driver_promiscuous_set(struct vio_driver *drv, bool on);

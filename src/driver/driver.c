@@ -292,9 +292,7 @@ void vio_driver_get_info(const struct vio_driver *drv, struct vio_driver_info *i
 		.allmulticast = drv->allmulticast,
 		.recoveries = drv->recoveries,
 	};
-	/* A VLAN tag may come on top. */
-	info->rx_buf_size =
-		(uint32_t)vio_net_rx_buf_size(drv->accepted, drv->mtu) + 4 - drv->hdr_size;
+	info->rx_buf_size = vio_driver_rx_frame_max(drv);
 	memcpy(info->name, drv->name, sizeof(info->name));
 	memcpy(info->mac, drv->mac, sizeof(info->mac));
 }

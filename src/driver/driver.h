@@ -16,10 +16,12 @@
 #define VIO_REFILL_BURST    32u /* free descriptors at which a receive queue is refilled */
 #define VIO_RETRY_MIN_NS    UINT64_C(1000000)	/* after a refill without memory: first, */
 #define VIO_RETRY_MAX_NS    UINT64_C(100000000) /* and last, doubling between */
-#define VIO_INDIRECT_MAX    20 /* pieces of a frame that go into an indirect table */
+#define VIO_TX_INDIRECT_MAX 20 /* pieces of a frame to send that go into an indirect table */
+#define VIO_RX_INDIRECT_MAX VIO_DRIVER_BURST /* buffers posted as one that do */
 #define VIO_CTRL_QUEUE_SIZE 64u
 #define VIO_MAC_TABLE_MAX   64
 #define VIO_DEFAULT_TIMEOUT 1000 /* ms */
+#define VIO_VLAN_TAG_LEN    4u	 /* bytes that may come on top of the MTU */
 
 /* A frame that arrives in several buffers, as far as it has come. */
 struct vio_rx_merge {
@@ -41,7 +43,8 @@ struct vio_driver_queue {
 	uint32_t num;
 	uint32_t hdr_size;
 	uint32_t frame_max; /* tx: bytes of a frame without GSO */
-	uint32_t post_min;  /* rx: bytes to post for one buffer, header included */
+	uint32_t post_min;  /* rx: bytes to post for one frame, header included */
+	bool chain_is_one;  /* rx: buffers posted as one take one descriptor */
 	uint64_t features;
 	struct vio_drvq *vq;
 	void (*notify)(void *handle);
@@ -62,16 +65,17 @@ struct vio_driver_queue {
 	void *ring, *storage, *indirect;
 	size_t ring_size, storage_size, indirect_size;
 	uint64_t ring_dma, indirect_dma;
-	uint16_t indirect_tables;
+	uint16_t indirect_tables, indirect_max;
 
 	/* the queue's own */
 	struct vio_rx_merge merge vio_cacheline;
 	bool hold_kicks;		/* no DRIVER_OK yet */
 	bool starved;			/* rx: memory was short, and less than half is filled */
 	bool told_small;		/* rx: the log has a line about it */
-	bool full;			/* tx: a sender was turned away */
 	bool intr_user;			/* enabled by the user */
 	bool intr_ring;			/* the ring asks the device for interrupts */
+	uint32_t full;			/* tx: descriptors that a sender waits for; 0: none does */
+	uint32_t per_post;		/* rx: buffers that were last posted as one */
 	uint64_t retry_at, retry_delay; /* rx, while starved */
 	uint32_t seq;			/* tx: number of the next frame */
 	uint32_t busy;			/* tx with conf.shared: somebody is at the queue */
@@ -157,19 +161,54 @@ static inline unsigned vio_driver_size_class(uint32_t len)
 	return 32 - (unsigned)__builtin_clz(len) - 5;
 }
 
-/* Counts of what kind a good frame of @len bytes is, which begins at @data. */
-static vio_always_inline void vio_driver_count_kind(struct vio_driver_stats *s, const uint8_t *data,
-						    uint32_t len)
+/* Counts a frame to a group, which begins at @data. */
+static inline void vio_driver_count_group(struct vio_driver_stats *s, const uint8_t *data)
 {
 	static const uint8_t broadcast[VIO_ETH_ALEN] = { 255, 255, 255, 255, 255, 255 };
 
-	vio_driver_count_add(&s->size_class[vio_driver_size_class(len)], 1);
-	if (vio_likely(!(data[0] & 1)))
-		return;
 	if (memcmp(data, broadcast, sizeof(broadcast)) == 0)
 		vio_driver_count_add(&s->broadcast, 1);
 	else
 		vio_driver_count_add(&s->multicast, 1);
+}
+
+/* The good frames of a burst, on their way into the counters. Frames of one length come in runs:
+ * what follows from the length is done once for each run. */
+struct vio_driver_tally {
+	uint32_t len;		 /* of each frame of the run */
+	uint32_t run;		 /* frames in it */
+	uint64_t packets, bytes; /* of the runs before */
+};
+
+static vio_always_inline void vio_driver_tally_run(struct vio_driver_stats *s,
+						   struct vio_driver_tally *t)
+{
+	vio_driver_count_add(&s->size_class[vio_driver_size_class(t->len)], t->run);
+	t->packets += t->run;
+	t->bytes += (uint64_t)t->run * t->len;
+	t->run = 0;
+}
+
+/* Adds a frame of @len bytes, which begins at @data. */
+static vio_always_inline void vio_driver_tally_add(struct vio_driver_stats *s,
+						   struct vio_driver_tally *t, const uint8_t *data,
+						   uint32_t len)
+{
+	if (vio_unlikely(len != t->len)) {
+		vio_driver_tally_run(s, t);
+		t->len = len;
+	}
+	t->run++;
+	if (vio_unlikely(data[0] & 1))
+		vio_driver_count_group(s, data);
+}
+
+static vio_always_inline void vio_driver_tally_end(struct vio_driver_stats *s,
+						   struct vio_driver_tally *t)
+{
+	vio_driver_tally_run(s, t);
+	vio_driver_count_add(&s->packets, t->packets);
+	vio_driver_count_add(&s->bytes, t->bytes);
 }
 
 /* The queue by its number in one direction; NULL: there is none. */
@@ -234,6 +273,7 @@ int vio_driver_queue_attach(struct vio_driver_queue *q);
 void vio_driver_queue_go(struct vio_driver_queue *q);
 void vio_driver_queue_detach(struct vio_driver_queue *q, bool keep);
 int vio_driver_queue_broken(struct vio_driver_queue *q, int err);
+uint32_t vio_driver_rx_frame_max(const struct vio_driver *drv);
 int vio_driver_map(const struct vio_driver_queue *q, struct vio_buf *buf, uint32_t start,
 		   uint32_t len, enum vio_dma_dir dir);
 void vio_driver_unmap(const struct vio_driver_queue *q, struct vio_buf *buf, uint32_t start,
@@ -254,15 +294,14 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
 			  unsigned limit, unsigned *work);
 bool vio_driver_rx_refill(struct vio_driver_queue *q);
 bool vio_driver_rx_wants_refill(const struct vio_driver_queue *q);
-void vio_driver_rx_put_off(struct vio_driver_queue *q);
 void vio_driver_rx_detach(struct vio_driver_queue *q, bool keep);
 
 /* tx.c */
 int vio_driver_tx_clean(struct vio_driver_queue *q, unsigned max);
-int vio_driver_tx_tidy(struct vio_driver_queue *q, unsigned max);
 void vio_driver_tx_resend(struct vio_driver_queue *q);
 void vio_driver_tx_detach(struct vio_driver_queue *q, bool keep);
 int vio_driver_tx_send(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n);
+void vio_driver_tx_enter(struct vio_driver_queue *q);
 bool vio_driver_tx_try_enter(struct vio_driver_queue *q);
 void vio_driver_tx_leave(struct vio_driver_queue *q);
 

@@ -45,8 +45,13 @@ int vio_driver_intr_enable(struct vio_driver *drv, unsigned queue)
 
 	if (ret != 0)
 		return ret;
+	if (vio_driver_is_tx(q))
+		vio_driver_tx_enter(q);
 	q->intr_user = true;
-	return vio_driver_arm(q, 0) || q->kept_count > 0;
+	ret = q->kept_count > 0 || vio_driver_arm(q, 0);
+	if (vio_driver_is_tx(q))
+		vio_driver_tx_leave(q);
+	return ret;
 }
 
 int vio_driver_intr_disable(struct vio_driver *drv, unsigned queue)
@@ -56,8 +61,12 @@ int vio_driver_intr_disable(struct vio_driver *drv, unsigned queue)
 
 	if (ret != 0)
 		return ret;
+	if (vio_driver_is_tx(q))
+		vio_driver_tx_enter(q);
 	q->intr_user = false;
 	vio_driver_disarm(q);
+	if (vio_driver_is_tx(q))
+		vio_driver_tx_leave(q);
 	return 0;
 }
 
@@ -135,7 +144,7 @@ static void clean_paired(struct vio_driver *drv, unsigned id)
 
 	if (!tx || vio_load(&tx->halt) != 0 || !vio_driver_tx_try_enter(tx))
 		return;
-	vio_driver_tx_tidy(tx, tx->num);
+	vio_driver_tx_clean(tx, tx->num);
 	vio_driver_tx_leave(tx);
 }
 
@@ -181,8 +190,8 @@ int vio_driver_poll(struct vio_driver *drv, unsigned id, unsigned budget)
 		if (ret < 0)
 			return work > 0 ? (int)work : ret;
 		work += (unsigned)ret;
-		if (vio_drvq_free(q->vq) > q->num / 2 && !vio_driver_rx_refill(q) && q->starved)
-			vio_driver_rx_put_off(q);
+		if (vio_drvq_free(q->vq) > q->num / 2)
+			vio_driver_rx_refill(q);
 	} while (work < budget && q->intr_user && vio_load(&q->halt) == 0 && vio_driver_arm(q, 0));
 	return (int)work;
 }

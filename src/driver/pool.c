@@ -90,11 +90,12 @@ void vio_pool_destroy(struct vio_pool *pool)
 unsigned vio_pool_get(void *ctx, struct vio_buf **bufs, unsigned n)
 {
 	struct vio_pool *pool = ctx;
+	struct vio_buf *const *top = pool->stack + pool->top;
 	unsigned i;
 
 	n = vio_min(n, pool->top);
 	for (i = 0; i < n; i++) {
-		struct vio_buf *buf = pool->stack[--pool->top];
+		struct vio_buf *buf = *--top;
 
 		buf->next = NULL;
 		if (buf->off != VIO_BUF_HEADROOM)
@@ -104,18 +105,21 @@ unsigned vio_pool_get(void *ctx, struct vio_buf **bufs, unsigned n)
 		memset(&buf->meta, 0, sizeof(buf->meta));
 		bufs[i] = buf;
 	}
+	pool->top -= n;
 	return n;
 }
 
 void vio_pool_put(void *ctx, struct vio_buf **bufs, unsigned n)
 {
 	struct vio_pool *pool = ctx;
+	struct vio_buf **top = pool->stack + pool->top;
 	struct vio_buf *buf;
 	unsigned i;
 
 	for (i = 0; i < n; i++)
 		for (buf = bufs[i]; buf; buf = buf->next)
-			pool->stack[pool->top++] = buf;
+			*top++ = buf;
+	pool->top = (uint32_t)(top - pool->stack);
 }
 
 uint32_t vio_pool_available(const struct vio_pool *pool)

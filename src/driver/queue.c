@@ -10,6 +10,8 @@
 
 #include "base/fmt.h"
 
+#define LARGE_FRAME 4096 /* bytes: what is larger may have to be posted in pieces */
+
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* Offsets of the areas in the ring's memory; the device's part begins a page, so that the two
@@ -52,13 +54,43 @@ static int alloc_ring(struct vio_driver_queue *q)
 	return -ENOMEM;
 }
 
-/* Tables for frames in several pieces; doing without them only costs descriptors. */
+/*
+ * Bytes of the longest frame that may arrive (virtio 1.4, 5.1.9.3.1). The device's own MTU counts,
+ * not a smaller one that was set here: the device knows nothing of that. A VLAN tag may come on top.
+ */
+uint32_t vio_driver_rx_frame_max(const struct vio_driver *drv)
+{
+	uint32_t mtu = vio_driver_has(drv, VIO_NET_F_MTU) ? drv->max_mtu : drv->mtu;
+
+	return (uint32_t)vio_net_rx_buf_size(drv->accepted, mtu) - drv->hdr_size + VIO_VLAN_TAG_LEN;
+}
+
+/* Bytes to post for one frame, header included; with merging a buffer holds at least the header. */
+static uint32_t post_min(const struct vio_driver *drv)
+{
+	return drv->hdr_size + (vio_driver_has(drv, VIO_NET_F_MRG_RXBUF) ?
+					VIO_ETH_HLEN :
+					vio_driver_rx_frame_max(drv));
+}
+
+/*
+ * Tables for what lies in several pieces; doing without them only costs descriptors. To send, some;
+ * to receive frames that are larger than usual buffers, one for each descriptor.
+ */
 static void alloc_indirect(struct vio_driver_queue *q)
 {
 	const struct vio_host *host = q->drv->host;
 
-	q->indirect_tables = (uint16_t)(q->num / 4);
-	q->indirect_size = (size_t)q->indirect_tables * VIO_INDIRECT_MAX * 16;
+	if (!vio_driver_has(q->drv, VIO_F_INDIRECT_DESC))
+		return;
+	if (vio_driver_is_tx(q)) {
+		q->indirect_tables = (uint16_t)(q->num / 4);
+		q->indirect_max = VIO_TX_INDIRECT_MAX;
+	} else if (post_min(q->drv) > LARGE_FRAME) {
+		q->indirect_tables = (uint16_t)q->num;
+		q->indirect_max = VIO_RX_INDIRECT_MAX;
+	}
+	q->indirect_size = (size_t)q->indirect_tables * q->indirect_max * 16;
 	if (q->indirect_size)
 		q->indirect = host->dma_alloc(host->ctx, q->indirect_size, VIO_CACHE_LINE,
 					      &q->indirect_dma);
@@ -84,8 +116,7 @@ int vio_driver_queue_create(struct vio_driver *drv, unsigned queue, uint32_t num
 		vio_driver_queue_destroy(q);
 		return ret;
 	}
-	if (vio_driver_is_tx(q) && vio_driver_has(drv, VIO_F_INDIRECT_DESC))
-		alloc_indirect(q);
+	alloc_indirect(q);
 	*out = q;
 	return 0;
 }
@@ -118,10 +149,8 @@ static void take_settings(struct vio_driver_queue *q)
 	/* virtio 1.4, 5.1.9.2.1: nothing longer than the MTU and the Ethernet header. */
 	q->frame_max = vio_driver_has(drv, VIO_NET_F_MTU) ? drv->mtu + VIO_ETH_HLEN :
 							    VIO_FRAME_MAX_LEN;
-	/* virtio 1.4, 5.1.9.3.1; with merging a buffer holds at least the header. A VLAN tag may
-	 * come on top of the MTU. */
-	q->post_min = q->mergeable ? q->hdr_size + VIO_ETH_HLEN :
-				     (uint32_t)vio_net_rx_buf_size(drv->accepted, drv->mtu) + 4;
+	q->post_min = post_min(drv);
+	q->chain_is_one = !q->mergeable && q->indirect && vio_driver_has(drv, VIO_F_INDIRECT_DESC);
 }
 
 int vio_driver_queue_prepare(struct vio_driver_queue *q)
@@ -130,7 +159,7 @@ int vio_driver_queue_prepare(struct vio_driver_queue *q)
 	size_t driver, device;
 	int ret;
 
-	if (q->packed != vio_driver_has(q->drv, VIO_F_RING_PACKED)) {
+	if (!q->ring || q->packed != vio_driver_has(q->drv, VIO_F_RING_PACKED)) {
 		free_ring(q);
 		ret = alloc_ring(q);
 		if (ret < 0)
@@ -145,7 +174,7 @@ int vio_driver_queue_prepare(struct vio_driver_queue *q)
 	if (q->indirect) {
 		setup.indirect = q->indirect;
 		setup.indirect_addr = q->indirect_dma;
-		setup.indirect_max = VIO_INDIRECT_MAX;
+		setup.indirect_max = q->indirect_max;
 		setup.indirect_tables = q->indirect_tables;
 	}
 	ret = vio_drvq_init(q->storage, &setup, &q->vq);
@@ -154,7 +183,8 @@ int vio_driver_queue_prepare(struct vio_driver_queue *q)
 	q->merge.want = 0;
 	q->starved = false;
 	q->told_small = false;
-	q->full = false;
+	q->per_post = 1;
+	q->full = 0;
 	q->intr_user = false;
 	q->intr_ring = false;
 	vio_store(&q->armed, 0);

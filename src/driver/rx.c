@@ -9,7 +9,8 @@
  *   - with MRG_RXBUF, a frame over several buffers, of which only the first has a header
  *     (virtio 1.4, 5.1.9.4): they are joined in q->merge, over as many calls as it takes;
  *   - without, but with offloads that make frames larger than a buffer: several buffers were posted
- *     as one, and the frame is spread over the first of them; the rest go back.
+ *     as one (in an indirect table, where the device takes them, so that the ring holds as many
+ *     frames as ever), and the frame is spread over the first of them; the rest go back.
  *
  * The header is the device's word. It is read once, into a local: usually it says nothing, which is
  * seen by comparing it with that, and else it is decoded and checked; a frame that fails is dropped
@@ -47,7 +48,6 @@ static void spread(struct vio_driver_queue *q, struct vio_buf *head, uint32_t le
 {
 	struct vio_buf *buf = head, *rest;
 
-	head->pieces = 1;
 	for (;;) {
 		buf->len = vio_min(len, vio_buf_room(buf));
 		len -= buf->len;
@@ -69,8 +69,6 @@ static void read_header(const struct vio_driver_queue *q, struct vio_buf *buf)
 
 	memcpy(h, buf->mem + post_start(q), q->hdr_size);
 	vio_net_hdr_decode(h, q->hdr_size, false, &buf->meta);
-	buf->hash = 0;
-	buf->hash_report = 0;
 	if (q->hdr_size >= VIO_NET_HDR_SIZE_HASH) {
 		uint32_t hash;
 
@@ -83,15 +81,15 @@ static void read_header(const struct vio_driver_queue *q, struct vio_buf *buf)
 /* A whole frame, its pieces and meta filled in as they came. NULL when it had to be dropped. */
 static struct vio_buf *judge(struct vio_driver_queue *q, struct vio_buf *head)
 {
+	struct vio_driver_tally tally = { 0, 0, 0, 0 };
 	enum vio_drop why;
 
 	if (vio_net_check_rx(&head->meta, head->frame_len, q->features, &why) < 0) {
 		drop(q, head, why);
 		return NULL;
 	}
-	vio_driver_count_add(&q->stats.packets, 1);
-	vio_driver_count_add(&q->stats.bytes, head->frame_len);
-	vio_driver_count_kind(&q->stats, vio_buf_data(head), head->frame_len);
+	vio_driver_tally_add(&q->stats, &tally, vio_buf_data(head), head->frame_len);
+	vio_driver_tally_end(&q->stats, &tally);
 	return head;
 }
 
@@ -158,7 +156,6 @@ static vio_noinline struct vio_buf *receive_odd(struct vio_driver_queue *q, stru
 		unmap_posted(q, buf);
 	if (q->merge.want > 0)
 		return join(q, buf, len);
-	buf->clean = 0;
 	if (len < q->hdr_size) {
 		drop(q, buf, VIO_DROP_SHORT);
 		return NULL;
@@ -172,7 +169,6 @@ static vio_noinline struct vio_buf *receive_odd(struct vio_driver_queue *q, stru
 		return judge(q, buf);
 	}
 	buf->len = len;
-	buf->pieces = 1;
 	if (buf->meta.num_buffers == 0) {
 		drop(q, buf, VIO_DROP_BAD_HEADER);
 		return NULL;
@@ -204,7 +200,7 @@ static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_
 {
 	const uint32_t hdr_size = q->hdr_size, start = post_start(q);
 	const bool map = q->map_host != NULL;
-	uint64_t bytes = 0, packets = 0;
+	struct vio_driver_tally tally = { 0, 0, 0, 0 };
 	struct vio_buf **out = frames;
 	unsigned i;
 
@@ -222,14 +218,10 @@ static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_
 		if (vio_likely(len - VIO_ETH_MIN_LEN <= VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN &&
 			       buf->next == NULL && q->merge.want == 0 && !map &&
 			       header_empty(buf->mem + start, hdr_size))) {
-			/* off, next and an empty meta are as the refill left them. */
+			/* All else is as make_empty() left it. */
 			buf->len = len;
 			buf->frame_len = len;
-			buf->pieces = 1;
-			buf->clean = 0;
-			packets++;
-			bytes += len;
-			vio_driver_count_kind(&q->stats, buf->mem + VIO_BUF_HEADROOM, len);
+			vio_driver_tally_add(&q->stats, &tally, buf->mem + VIO_BUF_HEADROOM, len);
 			*out++ = buf;
 			continue;
 		}
@@ -237,8 +229,7 @@ static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_
 		if (buf)
 			*out++ = buf;
 	}
-	vio_driver_count_add(&q->stats.packets, packets);
-	vio_driver_count_add(&q->stats.bytes, bytes);
+	vio_driver_tally_end(&q->stats, &tally);
 	return (unsigned)(out - frames);
 }
 
@@ -289,15 +280,17 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
 
 /* ---- Refilling ------------------------------------------------------------------------------- */
 
-/* What a received frame in one buffer finds already done. */
+/* What a received frame in one buffer finds already done. The headroom is the device's from here
+ * on, also when the buffer comes back unused. */
 static vio_always_inline void make_empty(struct vio_buf *buf)
 {
 	buf->next = NULL;
 	buf->off = VIO_BUF_HEADROOM;
-	memset(&buf->meta, 0, sizeof(buf->meta));
-	buf->meta.num_buffers = 1;
-	buf->hash = 0;
+	buf->meta = (struct vio_net_meta){ .num_buffers = 1 };
+	buf->pieces = 1;
 	buf->hash_report = 0;
+	buf->hash = 0;
+	buf->clean = 0;
 }
 
 /* Where a burst of buffers to post is being put together, in the queue's working memory. */
@@ -307,35 +300,39 @@ struct refill {
 	unsigned nsegs;
 };
 
-/* Puts q->bufs[@r->taken] at the end of the buffer being posted. False: it can't be mapped. */
-static vio_always_inline bool add_piece(struct vio_driver_queue *q, struct refill *r,
-					uint32_t start)
+static vio_always_inline void put_seg(struct vio_seg *seg, const struct vio_buf *buf,
+				      uint32_t start)
 {
-	struct vio_buf *buf = q->bufs[r->taken];
-	struct vio_seg *seg = &q->segs[r->nsegs];
-
-	if (vio_unlikely(q->map_host != NULL) &&
-	    vio_driver_map(q, buf, start, buf->size - start, VIO_DMA_WRITE) < 0)
-		return false;
 	seg->addr = buf->dma + start;
 	seg->len = buf->size - start;
-	r->nsegs++;
+}
+
+static vio_always_inline void put_add(struct vio_drvq_buf *add, const struct vio_seg *segs,
+				      unsigned pieces, struct vio_buf *head)
+{
+	add->segs = segs;
+	add->out_num = 0;
+	add->in_num = (uint16_t)pieces;
+	add->token = head;
+}
+
+/* Puts q->bufs[@r->taken] at the end of what is being posted. False: it can't be mapped. */
+static bool add_piece(struct vio_driver_queue *q, struct refill *r, uint32_t start)
+{
+	struct vio_buf *buf = q->bufs[r->taken];
+
+	if (q->map_host && vio_driver_map(q, buf, start, buf->size - start, VIO_DMA_WRITE) < 0)
+		return false;
+	make_empty(buf);
+	put_seg(&q->segs[r->nsegs++], buf, start);
 	r->taken++;
 	return true;
 }
 
-static void begin_post(struct vio_driver_queue *q, struct refill *r, struct vio_buf *head)
-{
-	q->adds[r->nadds].segs = &q->segs[r->nsegs];
-	q->adds[r->nadds].out_num = 0;
-	q->adds[r->nadds].in_num = 1;
-	q->adds[r->nadds].token = head;
-}
-
 /*
- * Without merging, a buffer that is too small for any frame: links as many as are needed. False:
- * they are too few, too small altogether, or can't be mapped; those from r->taken on, linked or
- * not, are the caller's to free.
+ * Posts q->bufs[@r->taken] or, without merging, when that is too small for any frame, as many of
+ * those that follow as it takes. False: they are too few, too small altogether, or can't be mapped;
+ * those from r->taken on, linked or not, are the caller's to free.
  */
 static vio_noinline bool link_post(struct vio_driver_queue *q, struct refill *r, unsigned got)
 {
@@ -343,7 +340,6 @@ static vio_noinline bool link_post(struct vio_driver_queue *q, struct refill *r,
 	struct vio_buf *head = q->bufs[r->taken], *tail = NULL;
 	uint32_t room = 0, start = post_start(q);
 
-	begin_post(q, r, head);
 	while (room < q->post_min) {
 		if (r->taken == got || q->bufs[r->taken]->size < SMALLEST ||
 		    !add_piece(q, r, start))
@@ -351,11 +347,10 @@ static vio_noinline bool link_post(struct vio_driver_queue *q, struct refill *r,
 		if (tail)
 			tail->next = q->bufs[r->taken - 1];
 		tail = q->bufs[r->taken - 1];
-		make_empty(tail);
 		room += q->segs[r->nsegs - 1].len;
 		start = VIO_BUF_HEADROOM;
 	}
-	q->adds[r->nadds++].in_num = (uint16_t)(r->nsegs - begin.nsegs);
+	put_add(&q->adds[r->nadds++], &q->segs[begin.nsegs], r->nsegs - begin.nsegs, head);
 	return true;
 undo:
 	if (q->map_host && tail)
@@ -379,26 +374,33 @@ static vio_cold void too_small(struct vio_driver_queue *q, const struct vio_buf 
 		(q->post_min + buf->size - 1) / vio_max(buf->size, 1u));
 }
 
-/* Makes ready to post what it can of q->bufs[0 .. @got). */
-static struct refill build_posts(struct vio_driver_queue *q, unsigned got)
+/* Makes ready to post what it can of q->bufs[0 .. @got): each by itself, up to the first that has to
+ * be mapped or is too small for that. */
+static vio_always_inline unsigned build_singles(struct vio_driver_queue *q, unsigned got)
 {
 	const uint32_t start = post_start(q), size_min = start + q->post_min;
-	struct refill r = { 0, 0, 0 };
+	unsigned i, n = q->map_host ? 0 : got;
 
-	while (r.taken < got) {
-		struct vio_buf *buf = q->bufs[r.taken];
+	for (i = 0; i < n; i++) {
+		struct vio_buf *buf = q->bufs[i];
 
-		if (vio_likely(buf->size >= size_min)) {
-			begin_post(q, &r, buf);
-			make_empty(buf);
-			if (!add_piece(q, &r, start))
-				break;
-			r.nadds++;
-		} else if (q->mergeable || !link_post(q, &r, got)) {
-			too_small(q, buf);
+		if (vio_unlikely(buf->size < size_min))
 			break;
-		}
+		make_empty(buf);
+		put_seg(&q->segs[i], buf, start);
+		put_add(&q->adds[i], &q->segs[i], 1, buf);
 	}
+	return i;
+}
+
+static struct refill build_posts(struct vio_driver_queue *q, unsigned got)
+{
+	unsigned n = build_singles(q, got);
+	struct refill r = { n, n, n };
+
+	while (vio_unlikely(r.taken < got))
+		if (!link_post(q, &r, got))
+			break;
 	return r;
 }
 
@@ -421,30 +423,34 @@ static void give_back(struct vio_driver_queue *q, const struct refill *r, unsign
 
 /*
  * Memory was short. While more than half of the ring is filled, that passes by itself: frames will
- * come, and with them the next refill. With less, see vio_driver_poll_due().
+ * come, and with them the next refill. With less, see vio_driver_poll_due(): each retry in vain
+ * puts the next one off for longer.
  */
 static vio_noinline void run_short(struct vio_driver_queue *q)
 {
 	const struct vio_host *host = q->drv->host;
+	uint64_t now;
 
 	vio_driver_count_add(&q->stats.no_memory, 1);
-	if (q->starved || vio_drvq_free(q->vq) <= q->num / 2)
+	if (!q->starved && vio_drvq_free(q->vq) <= q->num / 2)
+		return;
+	now = host->now_ns(host->ctx);
+	if (!q->starved)
+		q->retry_delay = VIO_RETRY_MIN_NS;
+	else if (now >= q->retry_at)
+		q->retry_delay = vio_min(2 * q->retry_delay, VIO_RETRY_MAX_NS);
+	else
 		return;
 	q->starved = true;
-	q->retry_delay = VIO_RETRY_MIN_NS;
-	q->retry_at = host->now_ns(host->ctx) + q->retry_delay;
+	q->retry_at = now + q->retry_delay;
 }
 
-/* A poll has just refilled in vain: the next time is later and later. */
-void vio_driver_rx_put_off(struct vio_driver_queue *q)
+/* Buffers to ask for at a time when @room descriptors are free. */
+static unsigned refill_want(const struct vio_driver_queue *q, uint32_t room)
 {
-	const struct vio_host *host = q->drv->host;
-	uint64_t now = host->now_ns(host->ctx);
-
-	if (now < q->retry_at)
-		return;
-	q->retry_delay = vio_min(2 * q->retry_delay, VIO_RETRY_MAX_NS);
-	q->retry_at = now + q->retry_delay;
+	if (vio_likely(!q->chain_is_one))
+		return vio_min(room, VIO_DRIVER_BURST);
+	return vio_min(room, VIO_DRIVER_BURST / q->per_post) * q->per_post;
 }
 
 /* One burst. Returns whether it was posted whole; *@full says that the ring takes no more. */
@@ -457,6 +463,14 @@ static bool refill_burst(struct vio_driver_queue *q, unsigned want, bool *full)
 	got = vio_min(got, want);
 	r = build_posts(q, got);
 	added = vio_drvq_add_burst(q->vq, q->adds, r.nadds);
+	/* Of what was asked for something may be left over where several make one. */
+	if (vio_unlikely(r.nadds < got)) {
+		q->per_post = r.nadds ? (r.taken + r.nadds - 1) / r.nadds : VIO_DRIVER_BURST;
+		if (got == want && r.nadds == 0 && vio_drvq_in_flight(q->vq) == 0)
+			too_small(q, q->bufs[0]);
+	} else {
+		q->per_post = 1;
+	}
 	if (vio_unlikely((unsigned)added != r.nadds || r.taken != got))
 		give_back(q, &r, added < 0 ? 0 : (unsigned)added, got);
 	/* Where several buffers are posted as one, what is left of a burst waits for the next. */
@@ -483,7 +497,7 @@ bool vio_driver_rx_refill(struct vio_driver_queue *q)
 	uint32_t room;
 
 	while (!full && whole && (room = refill_room(q)) > 0)
-		whole = refill_burst(q, vio_min(room, VIO_DRIVER_BURST), &full);
+		whole = refill_burst(q, refill_want(q, room), &full);
 	vio_driver_publish(q);
 	if (vio_unlikely(!whole && !full)) {
 		run_short(q);

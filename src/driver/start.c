@@ -92,6 +92,32 @@ missing:
 	return -EINVAL;
 }
 
+/* Whether the device, which may be another one than at set-up, can do what is configured. */
+static int check_device(const struct vio_driver *drv, struct vio_error *err)
+{
+	const struct vio_driver_queue *q;
+	unsigned i;
+	int max;
+
+	if (vio_max(drv->nb_rx, drv->nb_tx) > drv->max_pairs) {
+		vio_error_set(err, "%s: the device has %u queue pairs, configured are %u",
+			      drv->name, drv->max_pairs, vio_max(drv->nb_rx, drv->nb_tx));
+		return -ENOTSUP;
+	}
+	for_each_queue(drv, i, q)
+	{
+		max = drv->ops->queue_max(drv->transport, i);
+		if (max < 0)
+			return max;
+		if (q->num > (uint32_t)max || vio_vq_check_size(q->num, drv->accepted.w[0]) < 0) {
+			vio_error_set(err, "%s: queue %u: size %u, the device takes up to %d",
+				      drv->name, i, q->num, max);
+			return -ENOTSUP;
+		}
+	}
+	return 0;
+}
+
 static int prepare_queues(struct vio_driver *drv)
 {
 	struct vio_driver_queue *q;
@@ -153,13 +179,10 @@ static int bring_up(struct vio_driver *drv, struct vio_error *err)
 	int ret;
 
 	ret = drv->negotiated ? 0 : vio_driver_negotiate(drv, err);
+	if (ret == 0)
+		ret = check_device(drv, err);
 	if (ret < 0)
 		return ret;
-	if (vio_max(drv->nb_rx, drv->nb_tx) > drv->max_pairs) {
-		vio_error_set(err, "%s: the device has %u queue pairs, configured are %u",
-			      drv->name, drv->max_pairs, vio_max(drv->nb_rx, drv->nb_tx));
-		return -ENOTSUP;
-	}
 	ret = prepare_queues(drv);
 	if (ret == 0)
 		ret = attach_queues(drv);
@@ -231,6 +254,10 @@ int vio_driver_recover(struct vio_driver *drv, uint32_t timeout_ms, struct vio_e
 		vio_error_set(err, "%s: nothing to recover", drv->name);
 		return -EBUSY;
 	}
+	/* It may have failed before all was set up. */
+	ret = check_complete(drv, err);
+	if (ret < 0)
+		return ret;
 	if (!drv->failed)
 		drv->failed = -EIO;
 	drv->state = VIO_DRIVER_FAILED;
@@ -288,9 +315,10 @@ int vio_driver_config_interrupt(struct vio_driver *drv)
 {
 	int happened, status;
 
+	/* Also after a failure, so that the transport's descriptor is quiet again. */
+	happened = drv->ops->events(drv->transport);
 	if (drv->state == VIO_DRIVER_FAILED)
 		return drv->failed;
-	happened = drv->ops->events(drv->transport);
 	if (happened < 0 || happened & VIO_TRANSPORT_GONE)
 		return fail(drv, -ENODEV);
 	if (drv->state != VIO_DRIVER_STARTED || happened == 0)

@@ -5,21 +5,24 @@
  * The net header goes into the headroom right in front of the frame, so a frame in one piece is one
  * descriptor. Most headers are all zero, and the headroom of a buffer that comes round again
  * already holds those zeros: buf->clean says so, and the cache line is not written. With the frame
- * on its own cache line, an echo of unchanged headers never moves between the cores.
+ * on a cache line of its own, the header of a buffer that goes round stays where it is.
  *
  * What a frame asks of the device is held against what was negotiated before it is sent; a frame
  * that asks for more, or that the caller described wrongly, stays the caller's.
  *
  * Sent frames are freed when room is wanted, not one by one: what the ring gives back is handed to
- * the caller in bursts. Each frame carries its number while it is under way, so that after the loss
+ * the caller in bursts. A sender that finds no room is remembered with what its frame takes. Until it
+ * comes again or is woken, whoever frees frames either wakes it or, where it wants interrupts, leaves
+ * the queue armed. Each frame carries its number while it is under way, so that after the loss
  * of a device the ones it had not used are known in their order.
  */
 #include "driver/driver.h"
 
 #include "base/endian.h"
 
-/* Descriptors at which a sender that was turned away is called again: any frame fits. */
-#define WORST_CASE 34u
+/* Descriptors, at least, at which a sender that was turned away is called again: any usual frame
+ * fits. */
+#define WAKE_MIN 34u
 
 /* ---- The header ------------------------------------------------------------------------------ */
 
@@ -43,14 +46,25 @@ static vio_always_inline bool asks_nothing(const struct vio_net_meta *meta)
 	return !(meta->flags | meta->gso_type);
 }
 
+/* The header of a frame that asks for nothing. */
+static vio_always_inline void clear_header(struct vio_buf *buf, uint32_t hdr_size)
+{
+	uint8_t *h = buf->mem + buf->off - hdr_size;
+
+	if (buf->clean >= hdr_size)
+		return;
+	if (vio_likely(hdr_size == VIO_NET_HDR_SIZE))
+		memset(h, 0, VIO_NET_HDR_SIZE);
+	else
+		memset(h, 0, hdr_size);
+	buf->clean = (uint8_t)hdr_size;
+}
+
 static int put_header(struct vio_driver_queue *q, struct vio_buf *buf, uint32_t len)
 {
 	if (!asks_nothing(&buf->meta))
 		return write_header(q, buf, len);
-	if (buf->clean < q->hdr_size) {
-		memset(buf->mem + buf->off - q->hdr_size, 0, q->hdr_size);
-		buf->clean = (uint8_t)q->hdr_size;
-	}
+	clear_header(buf, q->hdr_size);
 	return 0;
 }
 
@@ -63,17 +77,11 @@ static vio_noinline bool long_frame_ok(const struct vio_driver_queue *q, const s
 
 	if (buf->meta.gso_type & (uint8_t)~VIO_NET_HDR_GSO_ECN)
 		return len <= VIO_FRAME_MAX_LEN;
-	return len <= q->frame_max + 4 && len <= VIO_FRAME_MAX_LEN &&
+	return len <= q->frame_max + VIO_VLAN_TAG_LEN && len <= VIO_FRAME_MAX_LEN &&
 	       (vio_get_be16(frame + 12) == 0x8100 || vio_get_be16(frame + 12) == 0x88a8);
 }
 
 /* ---- Descriptors ----------------------------------------------------------------------------- */
-
-/* Where a burst is being put together, in the queue's working memory. */
-struct burst {
-	unsigned nadds;
-	unsigned nsegs;
-};
 
 static void unmap_frame(struct vio_driver_queue *q, struct vio_buf *buf)
 {
@@ -107,8 +115,7 @@ unmap:
 
 static vio_always_inline bool piece_ok(const struct vio_buf *buf, uint32_t headroom)
 {
-	return buf->len > 0 && buf->off >= headroom && buf->off <= buf->size &&
-	       buf->len <= buf->size - buf->off;
+	return buf->off >= headroom && (uint64_t)buf->off + buf->len <= buf->size;
 }
 
 static vio_always_inline void put_seg(struct vio_seg *seg, const struct vio_buf *buf, uint32_t skip)
@@ -135,7 +142,7 @@ static int measure(const struct vio_driver_queue *q, const struct vio_buf *head,
 	uint64_t len = 0;
 
 	for (buf = head; buf; buf = buf->next) {
-		if (!piece_ok(buf, buf == head ? q->hdr_size : 0))
+		if (buf->len == 0 || !piece_ok(buf, buf == head ? q->hdr_size : 0))
 			return -EINVAL;
 		len += buf->len;
 		if (++pieces > vio_min(q->num, VIO_DRIVER_MAX_PIECES))
@@ -150,9 +157,10 @@ static int measure(const struct vio_driver_queue *q, const struct vio_buf *head,
 	return (int)pieces;
 }
 
-/* Any frame: in pieces, with a header to be written, in memory to be mapped. 1: there is no room for
- * its pieces in this burst. */
-static vio_noinline int build_any(struct vio_driver_queue *q, struct burst *b, struct vio_buf *head)
+/* Any frame: in pieces, with a header to be written, in memory to be mapped. Returns how many pieces
+ * went to @seg, which is in q->segs; 0: there is no room for them in this burst. */
+static vio_noinline int build_any(struct vio_driver_queue *q, struct vio_drvq_buf *add,
+				  struct vio_seg *seg, struct vio_buf *head)
 {
 	uint32_t skip = q->hdr_size;
 	struct vio_buf *buf;
@@ -161,48 +169,54 @@ static vio_noinline int build_any(struct vio_driver_queue *q, struct burst *b, s
 	pieces = measure(q, head, &head->frame_len);
 	if (pieces < 0)
 		return pieces;
-	if (b->nsegs + (unsigned)pieces > vio_array_size(q->segs))
-		return 1;
+	if (pieces > q->segs + vio_array_size(q->segs) - seg)
+		return 0;
 	ret = put_header(q, head, head->frame_len);
 	if (ret == 0 && q->map_host)
 		ret = map_frame(q, head);
 	if (ret < 0)
 		return ret;
-	put_add(&q->adds[b->nadds++], &q->segs[b->nsegs], (unsigned)pieces, head);
+	put_add(add, seg, (unsigned)pieces, head);
 	for (buf = head; buf; buf = buf->next) {
-		put_seg(&q->segs[b->nsegs++], buf, skip);
+		put_seg(seg++, buf, skip);
 		skip = 0;
 	}
-	return 0;
+	return pieces;
 }
 
 /*
  * Makes ready up to @n frames. Returns how many; less than @n when the next one can't be sent (*@bad
- * says why), or has more pieces than there is room for now (*@bad is 1).
+ * says why), or has more pieces than there is room for now (*@bad is 0).
  */
 static vio_always_inline unsigned build_burst(struct vio_driver_queue *q, struct vio_buf **frames,
 					      unsigned n, int *bad)
 {
-	const uint32_t hdr_size = q->hdr_size, frame_max = q->frame_max;
+	const uint32_t hdr_size = q->hdr_size, len_span = q->frame_max - VIO_ETH_MIN_LEN;
 	const bool map = q->map_host != NULL;
-	struct burst b = { 0, 0 };
+	struct vio_seg *seg = q->segs;
+	unsigned i;
+	int pieces;
 
-	while (b.nadds < n) {
-		struct vio_buf *buf = frames[b.nadds];
+	for (i = 0; i < n; i++) {
+		struct vio_buf *buf = frames[i];
 
-		if (vio_unlikely(buf->next != NULL || map || !asks_nothing(&buf->meta) ||
-				 buf->clean < hdr_size || buf->len > frame_max ||
-				 buf->len < VIO_ETH_MIN_LEN || !piece_ok(buf, hdr_size))) {
-			*bad = build_any(q, &b, buf);
-			if (*bad)
-				break;
+		/* A length below the smallest wraps to one above the largest. */
+		if (vio_likely(!map && buf->next == NULL && asks_nothing(&buf->meta) &&
+			       buf->len - VIO_ETH_MIN_LEN <= len_span && piece_ok(buf, hdr_size))) {
+			clear_header(buf, hdr_size);
+			buf->frame_len = buf->len;
+			put_seg(seg, buf, hdr_size);
+			put_add(&q->adds[i], seg++, 1, buf);
 			continue;
 		}
-		buf->frame_len = buf->len;
-		put_seg(&q->segs[b.nsegs], buf, hdr_size);
-		put_add(&q->adds[b.nadds++], &q->segs[b.nsegs++], 1, buf);
+		pieces = build_any(q, &q->adds[i], seg, buf);
+		if (pieces <= 0) {
+			*bad = pieces;
+			break;
+		}
+		seg += pieces;
 	}
-	return b.nadds;
+	return i;
 }
 
 /* ---- Sending --------------------------------------------------------------------------------- */
@@ -211,18 +225,17 @@ static vio_always_inline unsigned build_burst(struct vio_driver_queue *q, struct
 static vio_always_inline void account(struct vio_driver_queue *q, struct vio_buf **frames,
 				      unsigned n)
 {
+	struct vio_driver_tally tally = { 0, 0, 0, 0 };
 	uint32_t seq = q->seq;
-	uint64_t bytes = 0;
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
 		frames[i]->hash = seq++;
-		bytes += frames[i]->frame_len;
-		vio_driver_count_kind(&q->stats, vio_buf_data(frames[i]), frames[i]->frame_len);
+		vio_driver_tally_add(&q->stats, &tally, vio_buf_data(frames[i]),
+				     frames[i]->frame_len);
 	}
 	q->seq = seq;
-	vio_driver_count_add(&q->stats.packets, n);
-	vio_driver_count_add(&q->stats.bytes, bytes);
+	vio_driver_tally_end(&q->stats, &tally);
 }
 
 /* Adds up to VIO_DRIVER_BURST frames. Returns how many; less than @n with *@err 0 when the ring is
@@ -235,7 +248,7 @@ static unsigned add_burst(struct vio_driver_queue *q, struct vio_buf **frames, u
 	built = build_burst(q, frames, n, &bad);
 	added = vio_drvq_add_burst(q->vq, q->adds, built);
 	if (vio_unlikely(added < 0)) {
-		*err = added == -EPROTO ? vio_driver_queue_broken(q, added) : -EMSGSIZE;
+		*err = vio_driver_queue_broken(q, added);
 		added = 0;
 	} else if ((unsigned)added == built && bad < 0) {
 		*err = bad;
@@ -267,18 +280,8 @@ int vio_driver_tx_send(struct vio_driver_queue *q, struct vio_buf **frames, unsi
 
 /* ---- Freeing --------------------------------------------------------------------------------- */
 
-/* Wakes a sender that was turned away, when there is room for whatever it has. */
-static vio_noinline void wake_sender(struct vio_driver_queue *q)
-{
-	if (vio_drvq_free(q->vq) < vio_min(WORST_CASE, q->num))
-		return;
-	q->full = false;
-	if (q->conf.tx.wake)
-		q->conf.tx.wake(q->conf.tx.ctx, q->index / 2u);
-}
-
 /* Frees up to @max sent frames. Returns how many, or -EPROTO. */
-int vio_driver_tx_clean(struct vio_driver_queue *q, unsigned max)
+static int free_sent(struct vio_driver_queue *q, unsigned max)
 {
 	unsigned done = 0, want, i;
 	int n = 0;
@@ -300,9 +303,61 @@ int vio_driver_tx_clean(struct vio_driver_queue *q, unsigned max)
 	}
 	if (vio_unlikely(n < 0))
 		vio_driver_queue_broken(q, n);
-	if (vio_unlikely(q->full) && done > 0)
-		wake_sender(q);
 	return n < 0 && done == 0 ? n : (int)done;
+}
+
+/* Descriptors that @frame takes at most. */
+static uint32_t worst_case(const struct vio_buf *frame)
+{
+	uint32_t pieces = 0;
+
+	for (; frame && pieces < VIO_DRIVER_MAX_PIECES; frame = frame->next)
+		pieces++;
+	return pieces;
+}
+
+/* Descriptors to be free before its sender is woken. */
+static uint32_t room_for(const struct vio_driver_queue *q, const struct vio_buf *frame)
+{
+	return vio_min(vio_max(worst_case(frame), WAKE_MIN), q->num);
+}
+
+/* Sees to it that the device tells, if the user wants that, when half of what it has is sent.
+ * Returns whether so much is already. */
+static bool ask_for_room(struct vio_driver_queue *q)
+{
+	return q->intr_user && vio_driver_arm(q, (uint16_t)(vio_drvq_in_flight(q->vq) / 2));
+}
+
+/* Wakes a sender that was turned away, when there is room for what it had. Else its wake-up is asked
+ * for once more, for this may be all that comes of the interrupt that was asked for before. Returns
+ * whether there is more to free at once. */
+static vio_noinline bool wake_sender(struct vio_driver_queue *q)
+{
+	if (vio_drvq_free(q->vq) < q->full)
+		return ask_for_room(q);
+	q->full = 0;
+	if (q->conf.tx.wake)
+		q->conf.tx.wake(q->conf.tx.ctx, q->index / 2u);
+	return false;
+}
+
+/* For all but the sender: frees up to @max sent frames, and looks after those who wait for that.
+ * Returns how many, or -EPROTO. */
+int vio_driver_tx_clean(struct vio_driver_queue *q, unsigned max)
+{
+	unsigned done = 0;
+	int n;
+
+	do {
+		n = free_sent(q, max - done);
+		if (vio_unlikely(n < 0))
+			return done > 0 ? (int)done : n;
+		done += (unsigned)n;
+		if (vio_unlikely(q->kept_count > 0))
+			vio_driver_tx_resend(q);
+	} while (vio_unlikely(q->full) && wake_sender(q) && done < max);
+	return (int)done;
 }
 
 /*
@@ -322,49 +377,64 @@ void vio_driver_tx_leave(struct vio_driver_queue *q)
 		vio_store_release(&q->busy, 0);
 }
 
-static void enter(struct vio_driver_queue *q)
+void vio_driver_tx_enter(struct vio_driver_queue *q)
 {
 	while (!vio_driver_tx_try_enter(q))
 		vio_cpu_relax();
 }
 
-/* Room was short: the sender is remembered, and woken by interrupt when it wants that. Returns
- * whether the device has freed some in the meantime. */
-static vio_noinline bool turn_away(struct vio_driver_queue *q)
+/* There is no room for @frame: its sender is remembered, and woken by interrupt when it wants that.
+ * Returns whether the device has sent some in the meantime, and nobody will be woken. */
+static vio_noinline bool turn_away(struct vio_driver_queue *q, const struct vio_buf *frame)
 {
-	q->full = true;
-	if (!q->intr_user)
-		return vio_drvq_has_used(q->vq);
-	return vio_driver_arm(q, (uint16_t)(vio_drvq_in_flight(q->vq) / 2));
+	q->full = room_for(q, frame);
+	if (q->intr_user ? !ask_for_room(q) : !vio_drvq_has_used(q->vq))
+		return false;
+	q->full = 0;
+	return true;
+}
+
+/* First what is left from before the device was lost. Returns 1 when that is through, else what the
+ * sender gets to hear. */
+static vio_noinline int send_kept(struct vio_driver_queue *q)
+{
+	for (;;) {
+		vio_driver_tx_resend(q);
+		if (q->kept_count == 0)
+			return 1;
+		if (vio_load(&q->halt) != 0 || !turn_away(q, q->kept[q->kept_first]))
+			return vio_load(&q->halt);
+	}
 }
 
 static int send_burst(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n)
 {
-	unsigned taken = 0;
-	uint32_t room;
+	uint32_t room = vio_drvq_free(q->vq);
+	unsigned sent = 0;
 	int ret;
 
+	/* Whoever was turned away is here again. */
+	q->full = 0;
 	if (vio_unlikely(q->kept_count > 0)) {
-		vio_driver_tx_resend(q);
-		if (q->kept_count > 0)
-			return vio_load(&q->halt);
+		ret = send_kept(q);
+		if (ret <= 0)
+			return ret;
 	}
-	room = vio_drvq_free(q->vq);
 	if (room < n || room < q->num / 4) {
-		ret = vio_driver_tx_clean(q, q->num);
+		ret = free_sent(q, q->num);
 		if (vio_unlikely(ret < 0))
 			return ret;
 	}
 	for (;;) {
-		ret = vio_driver_tx_send(q, frames + taken, n - taken);
+		ret = vio_driver_tx_send(q, frames + sent, n - sent);
 		if (vio_unlikely(ret < 0))
-			return taken > 0 ? (int)taken : ret;
-		taken += (unsigned)ret;
-		if (vio_likely(taken == n) || vio_drvq_free(q->vq) >= WORST_CASE)
-			return (int)taken;
-		/* Never away without being armed: what was freed meanwhile may not be enough. */
-		if (!turn_away(q) || vio_driver_tx_clean(q, q->num) <= 0)
-			return (int)taken;
+			return sent > 0 ? (int)sent : ret;
+		sent += (unsigned)ret;
+		/* Whatever else stops it is said when the next frame is the first. */
+		if (vio_likely(sent == n) || vio_drvq_free(q->vq) >= worst_case(frames[sent]))
+			return (int)sent;
+		if (!turn_away(q, frames[sent]) || free_sent(q, q->num) <= 0)
+			return (int)sent;
 	}
 }
 
@@ -375,7 +445,7 @@ int vio_driver_tx_burst(struct vio_driver *drv, unsigned id, struct vio_buf **fr
 
 	if (vio_unlikely(ret != 0))
 		return ret;
-	enter(q);
+	vio_driver_tx_enter(q);
 	ret = send_burst(q, frames, n);
 	vio_driver_tx_leave(q);
 	return ret;
@@ -388,8 +458,8 @@ int vio_driver_tx_reap(struct vio_driver *drv, unsigned id, unsigned max)
 
 	if (vio_unlikely(ret != 0))
 		return ret;
-	enter(q);
-	ret = vio_driver_tx_tidy(q, max);
+	vio_driver_tx_enter(q);
+	ret = vio_driver_tx_clean(q, max);
 	vio_driver_tx_leave(q);
 	return ret;
 }
@@ -401,11 +471,14 @@ int vio_driver_tx_one(struct vio_driver *drv, unsigned id, struct vio_buf *frame
 
 	if (vio_unlikely(ret != 0))
 		return ret;
-	enter(q);
-	ret = vio_driver_tx_clean(q, q->num);
+	vio_driver_tx_enter(q);
+	ret = free_sent(q, q->num);
 	if (ret >= 0)
 		ret = send_burst(q, &frame, 1);
 	flags = ret > 0 ? VIO_ONE_SUCCESS : 0;
+	/* The next one would be turned away: as good as that it was. */
+	if (ret > 0 && vio_drvq_free(q->vq) == 0 && turn_away(q, frame))
+		free_sent(q, q->num);
 	flags |= ret > 0 && vio_drvq_free(q->vq) > 0 ? VIO_ONE_MORE : VIO_ONE_UNDERRUN;
 	vio_driver_tx_leave(q);
 	return ret < 0 ? ret : flags;
@@ -450,9 +523,9 @@ void vio_driver_tx_detach(struct vio_driver_queue *q, bool keep)
 
 	memmove(q->kept, q->kept + q->kept_first, q->kept_count * sizeof(*q->kept));
 	q->kept_first = 0;
-	q->full = false;
+	q->full = 0;
 	if (q->vq) {
-		vio_driver_tx_clean(q, q->num);
+		free_sent(q, q->num);
 		/* What still waits since the last time comes after all that is in the ring. */
 		for (n = 0; n < q->kept_count; n++)
 			q->kept[n]->hash = q->seq++;
@@ -472,36 +545,27 @@ void vio_driver_tx_detach(struct vio_driver_queue *q, bool keep)
 }
 
 /* Sends what was kept, as far as it fits; what the device can't carry any more is returned. When
- * something is left, the queue is armed like that of a sender that was turned away. */
+ * something is left, that is as if its sender had been turned away. */
 void vio_driver_tx_resend(struct vio_driver_queue *q)
 {
+	struct vio_buf **next;
 	int n;
 
 	while (q->kept_count > 0) {
-		n = vio_driver_tx_send(q, &q->kept[q->kept_first], q->kept_count);
+		next = &q->kept[q->kept_first];
+		n = vio_driver_tx_send(q, next, q->kept_count);
 		if (n == -EINVAL || n == -EMSGSIZE || n == -ENOMEM) {
-			return_unsent(q, &q->kept[q->kept_first], 1);
+			return_unsent(q, next, 1);
 			n = 1;
 		} else if (n > 0) {
 			vio_driver_count_add(&q->stats.resent, (uint64_t)n);
 		} else {
-			if (n == 0)
-				n = vio_driver_tx_clean(q, q->num);
-			if (n < 0 || (n == 0 && !turn_away(q)))
-				return;
-			continue;
+			if (n == 0 && free_sent(q, q->num) > 0)
+				continue;
+			q->full = room_for(q, *next);
+			return;
 		}
 		q->kept_first += (uint32_t)n;
 		q->kept_count -= (uint32_t)n;
 	}
-}
-
-/* As clean; and what was freed serves what waits to be sent again. */
-int vio_driver_tx_tidy(struct vio_driver_queue *q, unsigned max)
-{
-	int ret = vio_driver_tx_clean(q, max);
-
-	if (vio_unlikely(q->kept_count > 0) && ret >= 0)
-		vio_driver_tx_resend(q);
-	return ret;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The driver's data path: receive, send, poll, interrupts, counters (U9-U11, L1-L6, P12). */
+/* The driver's data path: receive, poll, interrupts, counters (U9, U11, L1-L6, P12). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -116,10 +116,9 @@ static void test_l5_small_without_merging(void **state)
 }
 
 /* Frames larger than a buffer without merging: several buffers are posted as one. */
-static void test_l5_big_without_merging(void **state)
+static void receive_big(struct rig *r, unsigned posted)
 {
 	static const uint32_t sizes[] = { 60, 2048, 2049, 30000, 65549 };
-	struct rig *r = *state;
 	struct vio_driver_queue_info qi;
 	struct vio_buf *buf;
 	unsigned i;
@@ -128,16 +127,62 @@ static void test_l5_big_without_merging(void **state)
 	fake_offer(&r->dev, VIO_NET_F_GUEST_CSUM);
 	fake_offer(&r->dev, VIO_NET_F_GUEST_TSO4);
 	r->want = vio_driver_known_features();
-	r->ring = 128;
 	rig_start(r);
+	assert_null(strstr(r->h.log, "expected at least"));
 	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
-	assert_int_equal(qi.in_flight, 3); /* 33 of 128 descriptors each */
+	assert_int_equal(qi.in_flight, posted);
 	for (i = 0; i < 5; i++) {
 		assert_int_equal(fake_send(&r->dev, 0, big, sizes[i], NULL), 1);
 		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
 		check_frame(buf, big, sizes[i]);
 		rig_free(r, buf);
 	}
+}
+
+/* 33 descriptors for each: 3 * 33 of 128. */
+static void test_l5_big_without_merging(void **state)
+{
+	struct rig *r = *state;
+
+	fake_withdraw(&r->dev, VIO_F_INDIRECT_DESC);
+	r->ring = 128;
+	receive_big(r, 3);
+}
+
+/* One descriptor for each, and its 33 buffers in an indirect table: all that the pool has. */
+static void test_l5_big_indirect(void **state)
+{
+	struct rig *r = *state;
+
+	r->ring = 128;
+	receive_big(r, RIG_POOL / 33);
+}
+
+/* Likewise, in a ring that is filled: each time a frame was taken, there is room for one. */
+static void test_l5_big_indirect_full(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_queue_info qi;
+	struct vio_driver_stats stats;
+	struct vio_buf *bufs[40];
+	unsigned i, round;
+
+	r->ring = 64;
+	r->room = 8000; /* nine a frame */
+	receive_big(r, 64);
+	for (round = 0; round < 20; round++) {
+		for (i = 0; i < 40; i++)
+			assert_int_equal(fake_send(&r->dev, 0, big, 60 + 1000 * i, NULL), 1);
+		assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 40), 40);
+		for (i = 0; i < 40; i++) {
+			check_frame(bufs[i], big, 60 + 1000 * i);
+			rig_free(r, bufs[i]);
+		}
+		assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
+		assert_int_equal(qi.in_flight, 64);
+	}
+	rig_stats(r, 0, &stats);
+	assert_int_equal(stats.no_memory, 0);
 }
 
 static void test_l5_buffers_too_small(void **state)
@@ -243,6 +288,32 @@ static void test_rx_keeps_going(void **state)
 		assert_int_equal(got, sent);
 	}
 	assert_true(fake_available(&r->dev, 0) >= 32);
+}
+
+/* No buffer that the device had has a clean headroom, be it that it was not used. */
+static void test_rx_headroom_is_not_clean(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *bufs[RIG_POOL];
+	unsigned i;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	assert_int_equal(vio_pool_get(r->pool, bufs, RIG_POOL), RIG_POOL);
+	for (i = 0; i < RIG_POOL; i++)
+		bufs[i]->clean = 12; /* as after sending it */
+	vio_pool_put(r->pool, bufs, RIG_POOL);
+	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
+	assert_int_equal(fake_send(&r->dev, 0, big, 5000, NULL), 3);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 1), 1);
+	assert_int_equal(bufs[0]->next->clean, 0);
+	rig_free(r, bufs[0]);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	assert_int_equal(vio_pool_get(r->pool, bufs, 64), 64);
+	for (i = 0; i < 64; i++) {
+		assert_int_equal(bufs[i]->clean, 0);
+		rig_free(r, bufs[i]);
+	}
 }
 
 /* ---- U9: one at a time ----------------------------------------------------------------------- */
@@ -461,6 +532,49 @@ static void test_l5_delayed_retry(void **state)
 	assert_int_equal(vio_driver_poll(r->drv, 0, 100), 1);
 }
 
+/* Likewise without poll: a retry in vain puts the next one off. */
+static void test_l5_delayed_retry_one(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	uint64_t due;
+	unsigned i;
+
+	rig_start(r);
+	r->starve = true;
+	for (i = 0; i < 64; i++) {
+		fake_send(&r->dev, 0, big, 60, NULL);
+		assert_true(vio_driver_rx_one(r->drv, 0, &buf) & VIO_ONE_SUCCESS);
+		rig_free(r, buf);
+	}
+	due = vio_driver_poll_due(r->drv, 0);
+	assert_true(due != UINT64_MAX);
+	r->h.now = due;
+	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), VIO_ONE_UNDERRUN);
+	assert_true(vio_driver_poll_due(r->drv, 0) > r->h.now);
+}
+
+/* A smaller MTU that is set here is nothing that the device knows of. */
+static void test_l5_room_for_the_devices_mtu(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_info info;
+	struct vio_buf *buf;
+
+	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
+	r->dev.config.mtu = vio_le16(9000);
+	rig_start(r);
+	assert_int_equal(vio_driver_mtu_set(r->drv, 1500), 0);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
+	vio_driver_get_info(r->drv, &info);
+	assert_int_equal(info.rx_buf_size, 9018);
+	assert_int_equal(fake_send(&r->dev, 0, big, 9014, NULL), 1);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+	check_frame(buf, big, 9014);
+	rig_free(r, buf);
+}
+
 /* L5: refilled past half empty, not buffer by buffer. */
 static void test_l5_refill_past_half(void **state)
 {
@@ -475,224 +589,6 @@ static void test_l5_refill_past_half(void **state)
 	fake_send(&r->dev, 0, big, 60, NULL);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 32), 1);
 	assert_int_equal(fake_available(&r->dev, 0), 64);
-}
-
-/* ---- Send ------------------------------------------------------------------------------------ */
-
-static void test_tx_one_descriptor(void **state)
-{
-	struct rig *r = *state;
-	struct vio_buf *buf;
-	uint8_t frame[2100];
-	unsigned pieces;
-
-	rig_start(r);
-	buf = rig_frame(r, 1514, 0xab);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
-	assert_int_equal(r->dev.queues[1].kicks, 1);
-	assert_int_equal(fake_take(&r->dev, 1, frame, sizeof(frame), &pieces), 1526);
-	assert_int_equal(pieces, 1);
-	memset(big, 0, 12);
-	assert_memory_equal(frame, big, 12);
-	assert_int_equal(frame[12], 2);
-	assert_int_equal(frame[1525], 0xab);
-	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 10), 1);
-	assert_int_equal(r->freed_tx, 1);
-}
-
-static void test_tx_pieces(void **state)
-{
-	struct rig *r = *state;
-	struct vio_buf *a, *b, *c;
-	uint8_t frame[5000];
-	unsigned pieces;
-
-	r->dev.config.mtu = vio_le16(9000);
-	rig_start(r);
-	a = rig_frame(r, 20, 'a');
-	b = rig_frame(r, 2000, 'b');
-	c = rig_frame(r, 1, 'c');
-	a->next = b;
-	b->next = c;
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &a, 1), 1);
-	assert_int_equal(fake_take(&r->dev, 1, frame, sizeof(frame), &pieces), 12 + 2021);
-	assert_int_equal(pieces, 3);
-	assert_int_equal(frame[12 + 19], 'a');
-	assert_int_equal(frame[12 + 20 + 1999], 'b');
-	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 10), 1);
-	assert_int_equal(vio_pool_available(r->pool), RIG_POOL - 64);
-}
-
-/* An empty header that is there already is not written again. */
-static void test_tx_header_written_once(void **state)
-{
-	struct rig *r = *state;
-	struct vio_buf *buf;
-	uint8_t frame[100];
-
-	rig_start(r);
-	buf = rig_frame(r, 60, 1);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
-	fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
-	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 1), 1);
-	assert_int_equal(vio_pool_get(r->pool, &buf, 1), 1);
-	assert_int_equal(buf->clean, 12);
-	buf->mem[buf->off - 3] = 0x55; /* shows whether it is written */
-	buf->len = 60;
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
-	fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
-	assert_int_equal(frame[9], 0x55);
-	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 1), 1);
-	/* Received into, it is not clean any more: sent on, its header is empty. */
-	fake_send(&r->dev, 0, big, 60, NULL);
-	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
-	assert_int_equal(fake_take(&r->dev, 1, frame, sizeof(frame), NULL), 72);
-	assert_int_equal(frame[10] | frame[11], 0);
-}
-
-static void test_tx_offloads(void **state)
-{
-	struct rig *r = *state;
-	struct vio_net_meta tso = { .flags = VIO_NET_HDR_F_NEEDS_CSUM,
-				    .gso_type = VIO_NET_HDR_GSO_TCPV4,
-				    .gso_size = 500,
-				    .hdr_len = 54,
-				    .csum_start = 34,
-				    .csum_offset = 16 };
-	struct vio_driver_stats stats;
-	struct vio_buf *bufs[3];
-	uint8_t frame[2100];
-
-	rig_start(r);
-	bufs[0] = rig_frame(r, 100, 1);
-	bufs[1] = rig_frame(r, 2000, 1);
-	bufs[1]->meta = tso; /* HOST_TSO4 was not offered */
-	bufs[2] = rig_frame(r, 100, 1);
-	bufs[2]->meta = tso;
-	bufs[2]->meta.gso_type = 0;
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, bufs, 3), 1);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, bufs + 1, 2), -EINVAL);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, bufs + 2, 1), 1);
-	fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
-	assert_int_equal(fake_take(&r->dev, 1, frame, sizeof(frame), NULL), 112);
-	assert_int_equal(frame[0], VIO_NET_HDR_F_NEEDS_CSUM);
-	assert_int_equal(vio_get_le16(frame + 6), 34);
-	assert_int_equal(vio_get_le16(frame + 8), 16);
-	rig_free(r, bufs[1]);
-	rig_stats(r, 1, &stats);
-	assert_int_equal(stats.errors, 2);
-	assert_int_equal(stats.drops[VIO_DROP_BAD_GSO], 2);
-}
-
-static void test_tx_refuses(void **state)
-{
-	struct rig *r = *state;
-	struct vio_buf *buf;
-
-	rig_start(r);
-	buf = rig_frame(r, 1514, 1);
-	buf->len = 1515;
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EMSGSIZE);
-	vio_buf_data(buf)[12] = 0x81; /* a VLAN tag comes on top of the MTU */
-	vio_buf_data(buf)[13] = 0;
-	buf->len = 1518;
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
-	buf = rig_frame(r, 60, 1);
-	buf->off = 11;
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EINVAL);
-	buf->off = 64;
-	buf->len = 13;
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EINVAL);
-	buf->len = buf->size;
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EINVAL);
-	buf->off = UINT32_MAX - 20;
-	buf->len = 60;
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -EINVAL);
-	buf->off = 64;
-	rig_free(r, buf);
-}
-
-/* U10 */
-static void test_u10_tx_one(void **state)
-{
-	struct rig *r = *state;
-	struct vio_buf *buf;
-	uint8_t frame[100];
-	unsigned i;
-
-	rig_start(r);
-	for (i = 0; i < 64; i++) {
-		buf = rig_frame(r, 60, 1);
-		assert_int_equal(vio_driver_tx_one(r->drv, 0, buf),
-				 VIO_ONE_SUCCESS | (i < 63 ? VIO_ONE_MORE : VIO_ONE_UNDERRUN));
-	}
-	buf = rig_frame(r, 60, 1);
-	assert_int_equal(vio_driver_tx_one(r->drv, 0, buf), VIO_ONE_UNDERRUN);
-	/* Finished ones are freed first. */
-	fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
-	fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
-	assert_int_equal(vio_driver_tx_one(r->drv, 0, buf), VIO_ONE_SUCCESS | VIO_ONE_MORE);
-	assert_int_equal(r->freed_tx, 2);
-}
-
-/* A full queue with interrupts: one comes when half of it was sent. */
-static void test_u8_tx_interrupt(void **state)
-{
-	struct rig *r = *state;
-	struct vio_buf *buf;
-	uint8_t frame[100];
-	unsigned i, at = 0;
-
-	rig_start(r);
-	assert_int_equal(vio_driver_intr_enable(r->drv, 1), 0);
-	for (i = 0; i < 64; i++)
-		rig_send(r, 60, 1);
-	buf = rig_frame(r, 60, 1);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 0);
-	for (i = 1; i <= 64 && at == 0; i++) {
-		struct vio_virtq_avail *avail = fake_avail(&r->dev, 1);
-
-		fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
-		/* used_event: the device would interrupt when passing it */
-		if (vio_le16(fake_used(&r->dev, 1)->idx) ==
-		    (uint16_t)(vio_le16(avail->ring[64]) + 1))
-			at = i;
-	}
-	assert_int_equal(at, 33);
-	assert_true(vio_driver_interrupt(r->drv, 1));
-	assert_int_equal(r->tx_events, 1);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
-}
-
-static void test_tx_keeps_going(void **state)
-{
-	struct rig *r = *state;
-	struct vio_buf *bufs[50];
-	uint8_t frame[2100];
-	unsigned seen = 0, sent = 0, n, i;
-	long len;
-	int took;
-
-	rig_start(r);
-	while (seen < 5000) {
-		n = 1 + seen % 50;
-		for (i = 0; i < n; i++)
-			bufs[i] = rig_frame(r, 60 + (sent + i) % 1000, (uint8_t)(sent + i));
-		took = vio_driver_tx_burst(r->drv, 0, bufs, n);
-		assert_true(took >= 0);
-		for (i = (unsigned)took; i < n; i++)
-			rig_free(r, bufs[i]);
-		sent += (unsigned)took;
-		for (i = 0; i < 1 + seen % 70; i++) {
-			len = fake_take(&r->dev, 1, frame, sizeof(frame), NULL);
-			if (len < 0)
-				break;
-			assert_int_equal(len, 12 + 60 + seen % 1000);
-			assert_int_equal(frame[len - 1], (uint8_t)seen);
-			seen++;
-		}
-	}
 }
 
 /* ---- P12: counters --------------------------------------------------------------------------- */
@@ -779,10 +675,13 @@ int main(void)
 		T(test_l5_merge_over_polls),
 		T(test_l5_small_without_merging),
 		T(test_l5_big_without_merging),
+		T(test_l5_big_indirect),
+		T(test_l5_big_indirect_full),
 		T(test_l5_buffers_too_small),
 		T(test_l6_header),
 		T(test_l6_hash),
 		T(test_rx_keeps_going),
+		T(test_rx_headroom_is_not_clean),
 		T(test_u9_polling),
 		T(test_u9_interrupts),
 		T(test_u9_underrun),
@@ -793,15 +692,9 @@ int main(void)
 		T(test_l1_rubbish_uses_budget),
 		T(test_l2_paired_tx),
 		T(test_l5_delayed_retry),
+		T(test_l5_delayed_retry_one),
+		T(test_l5_room_for_the_devices_mtu),
 		T(test_l5_refill_past_half),
-		T(test_tx_one_descriptor),
-		T(test_tx_pieces),
-		T(test_tx_header_written_once),
-		T(test_tx_offloads),
-		T(test_tx_refuses),
-		T(test_u10_tx_one),
-		T(test_u8_tx_interrupt),
-		T(test_tx_keeps_going),
 		T(test_p12_counters),
 		T(test_map_every_buffer),
 	};

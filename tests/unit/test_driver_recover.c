@@ -39,9 +39,11 @@ static void test_p14_gone_is_noticed(void **state)
 	buf = rig_frame(r, 60, 1);
 	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -ENODEV);
 	rig_free(r, buf);
-	/* Told once. */
+	/* Told once; but the transport's events are still taken, so that its descriptor is quiet. */
+	r->dev.events = VIO_TRANSPORT_CONFIG;
 	assert_int_equal(vio_driver_config_interrupt(r->drv), -ENODEV);
 	assert_int_equal(r->failures, 1);
+	assert_int_equal(r->dev.events, 0);
 	assert_int_equal(vio_driver_start(r->drv, &r->err), -EBUSY);
 	/* It may also be given up: all buffers are back. */
 	assert_int_equal(vio_driver_stop(r->drv), 0);
@@ -203,6 +205,37 @@ static void test_h31_more_than_fits(void **state)
 	assert_int_equal(left, 41);
 }
 
+/* What did not fit goes out as room comes, also when nobody sends; lost once more in between, all
+ * is still in its order. */
+static void test_h31_more_than_fits_twice(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	uint8_t seen[3000];
+	unsigned i;
+
+	rig_start(r);
+	for (i = 0; i < 40; i++) {
+		buf = rig_frame(r, 60, (uint8_t)i);
+		if (i < 16)
+			buf->next = rig_frame(r, 60, (uint8_t)i);
+		assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
+	}
+	fake_withdraw(&r->dev, VIO_F_INDIRECT_DESC);
+	r->ring = 0;
+	for (i = 0; i < 2; i++) {
+		r->dev.gone = true;
+		assert_int_equal(vio_driver_config_interrupt(r->drv), -ENODEV);
+		assert_int_equal(vio_driver_recover(r->drv, 10, &r->err), 0);
+	}
+	for (i = 0; i < 40; i++) {
+		if (fake_available(&r->dev, 1) == 0)
+			assert_true(vio_driver_poll(r->drv, 0, 16) >= 0);
+		assert_true(fake_take(&r->dev, 1, seen, sizeof(seen), NULL) >= 72);
+		assert_int_equal(seen[71], i);
+	}
+}
+
 /* What the new device can't carry goes to unsent, the rest is sent. */
 static void test_h31_unsent(void **state)
 {
@@ -257,6 +290,36 @@ static void test_recover_needs_the_same_device(void **state)
 	assert_int_equal(vio_driver_recover(r->drv, 10, &r->err), 0);
 }
 
+static void test_recover_needs_rings_of_the_size(void **state)
+{
+	struct rig *r = *state;
+
+	rig_start(r);
+	r->dev.gone = true;
+	r->dev.queue_max = 32;
+	assert_int_equal(vio_driver_config_interrupt(r->drv), -ENODEV);
+	assert_int_equal(vio_driver_recover(r->drv, 10, &r->err), -ENOTSUP);
+	assert_non_null(strstr(r->err.msg, "queue 0: size 64"));
+	r->dev.queue_max = 64;
+	assert_int_equal(vio_driver_recover(r->drv, 10, &r->err), 0);
+}
+
+/* A device that failed before all queues were set up does not come back without them. */
+static void test_recover_needs_all_queues(void **state)
+{
+	struct vio_driver_conf conf = { .nb_rx = 1, .nb_tx = 1 };
+	struct rig *r = *state;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	assert_int_equal(vio_driver_configure(r->drv, &conf, &r->err), 0);
+	r->dev.gone = true;
+	assert_int_equal(vio_driver_config_interrupt(r->drv), -ENODEV);
+	assert_int_equal(vio_driver_recover(r->drv, 10, &r->err), -EINVAL);
+	assert_non_null(strstr(r->err.msg, "receive queue 0 is not set up"));
+	assert_int_equal(state_of(r), VIO_DRIVER_FAILED);
+}
+
 /* The header may have another size afterwards. */
 static void test_recover_with_other_header(void **state)
 {
@@ -307,8 +370,11 @@ int main(void)
 		T(test_h31_received_are_kept),
 		T(test_h31_twice),
 		T(test_h31_more_than_fits),
+		T(test_h31_more_than_fits_twice),
 		T(test_h31_unsent),
 		T(test_recover_needs_the_same_device),
+		T(test_recover_needs_rings_of_the_size),
+		T(test_recover_needs_all_queues),
 		T(test_recover_with_other_header),
 		T(test_recover_a_broken_queue),
 	};

@@ -690,6 +690,21 @@ static void test_refused(void **state)
 	assert_int_equal(open_driver(r), -ENOTSUP);
 }
 
+/* A device that does not want to disable its rings is made to stop them all the same. */
+static void test_refuses_to_stop(void **state)
+{
+	struct rig *r = *state;
+	unsigned i;
+
+	start(r, 1);
+	r->b.refuse = VIO_VU_SET_VRING_ENABLE;
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	for (i = 0; i < 2; i++)
+		assert_false(r->b.queues[i].running);
+	r->b.refuse = 0;
+	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
+}
+
 /* H28: a device that never answers. */
 static void test_h28_silent(void **state)
 {
@@ -870,6 +885,7 @@ int main(void)
 		T(test_frames_and_interrupts),
 		T(test_cut_at_every_message),
 		T(test_refused),
+		T(test_refuses_to_stop),
 		T(test_h28_silent),
 		T(test_nobody_there),
 		T(test_h31_client),

@@ -127,8 +127,9 @@ static int stop_rings(struct vio_front *f)
 		struct vio_front_queue *q = &f->queues[i];
 
 		if (q->enabled && vio_front_device_has(f, VIO_VU_F_PROTOCOL_FEATURES)) {
+			/* A refusal is no reason to leave it the ring. */
 			ret = vio_front_call_state(f, VIO_VU_SET_VRING_ENABLE, i, 0);
-			if (ret < 0)
+			if (ret == -ENODEV)
 				return ret;
 		}
 		q->enabled = false;
@@ -447,15 +448,21 @@ int vio_vhost_user_open(const struct vio_vhost_user_front_conf *conf, struct vio
 	struct vio_front *f;
 	int ret;
 
-	if (!conf->socket_path ||
-	    (conf->mtu && (conf->mtu < VIO_NET_MTU_MIN || conf->mtu > VIO_NET_MTU_MAX))) {
-		vio_error_set(err, "vhost-user: MTU %u, expected 68 to 65535, and a socket path",
+	if (!conf->socket_path) {
+		vio_error_set(err, "vhost-user: no socket path");
+		return -EINVAL;
+	}
+	if (conf->mtu && (conf->mtu < VIO_NET_MTU_MIN || conf->mtu > VIO_NET_MTU_MAX)) {
+		vio_error_set(err, "vhost-user %s: MTU %u, expected 68 to 65535", conf->socket_path,
 			      conf->mtu);
 		return -EINVAL;
 	}
 	f = create(conf, arena);
-	if (!f)
+	if (!f) {
+		vio_error_set(err, "vhost-user %s: out of memory or descriptors",
+			      conf->socket_path);
 		return -ENOMEM;
+	}
 	if (f->server) {
 		f->listen_fd = vio_sock_listen(f->path);
 		if (f->listen_fd < 0) {

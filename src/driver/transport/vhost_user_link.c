@@ -293,9 +293,11 @@ int vio_front_establish(struct vio_front *f, uint32_t timeout_ms, struct vio_err
 			      f->refused	? f->refused :
 						  "a request");
 		vio_front_lose(f);
-		/* One that left in the middle may have made room for the next. */
+		/* One that left in the middle may have made room for the next; one that leaves
+		 * each time must not keep us busy. */
 		if (ret != -ENODEV || now_ms() >= deadline)
 			return ret == -ENODEV ? -EPROTO : ret;
+		poll(NULL, 0, CONNECT_INTERVAL_MS);
 	}
 }
 
