@@ -10,8 +10,8 @@
  * Threads. Each pair is served by one worker thread at a time: send(), receive(), arm() and the
  * sink of one pair are called from that thread only. Pairs of a back end with
  * VIO_BACKEND_ONE_THREAD are all served by the same thread. Everything else (open, close, start,
- * set_*) comes from the control thread: start() before any worker runs, stop() after all have let
- * go. A back end never blocks in a worker.
+ * set_*) comes from the control thread, or from a worker while that waits for it: start() before any
+ * worker runs, stop() after all have let go. A back end never blocks in a worker.
  *
  * Sleeping. A worker that finds nothing to do waits until fd(pair) is readable, after arm() has said
  * that there is nothing to do right now. The descriptor may be an epoll set, a timerfd or an eventfd
@@ -110,7 +110,7 @@ struct vio_backend_config {
 	unsigned num_options;
 	uint16_t pairs;	    /* queue pairs wanted */
 	uint16_t mtu;	    /* of the device, 0 when not set */
-	const uint8_t *mac; /* the guest's, 6 bytes */
+	const uint8_t *mac; /* the guest's, 6 bytes; all zero: not known */
 	const struct vio_host *host;
 };
 
@@ -155,11 +155,13 @@ struct vio_backend_ops {
 	int (*fd)(struct vio_backend *be, unsigned pair);
 	/*
 	 * The worker is about to sleep. Returns true when receive() has work right now (the worker
-	 * then does not sleep). May be NULL: fd() alone tells, level-triggered.
+	 * then does not sleep). May be NULL: fd() alone tells, level-triggered. Frames that send()
+	 * left with the caller, who still has them, were offered again since the last call.
 	 */
 	bool (*arm)(struct vio_backend *be, unsigned pair);
 
-	/* What the guest negotiated: VIO_OFFLOAD_* that frames for it may carry now. Optional. */
+	/* What the guest negotiated: VIO_OFFLOAD_* that frames for it may carry now. While no queue
+	 * runs; at a reset as well. Optional. */
 	int (*set_rx_offloads)(struct vio_backend *be, uint32_t offloads);
 	/* How many pairs the guest uses now. Optional. */
 	int (*set_pairs)(struct vio_backend *be, unsigned pairs);

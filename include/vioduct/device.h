@@ -192,7 +192,9 @@ VIO_API void vio_device_begin(struct vio_device *dev, unsigned pair,
 VIO_API void vio_device_end(struct vio_device *dev, unsigned pair);
 
 /*
- * Between begin and end: moves up to @budget frames from the transmit queue to the back end.
+ * Between begin and end: moves up to @budget frames from the transmit queue to the back end; of a
+ * frame that is cut up here every segment counts, and when they use the budget up no other frame is
+ * begun.
  * Returns how many buffers were completed: sent, or dropped for a reason that was counted; 0 when
  * there was nothing or the queue can't run; -EAGAIN when the back end took nothing (come again when
  * it can); -EPROTO when the queue is broken.

@@ -167,8 +167,12 @@ static bool pcap_arm(struct vio_backend *be, unsigned pair)
 
 static int pcap_set_rx_offloads(struct vio_backend *be, uint32_t offloads)
 {
-	struct vio_backend *next = to_pcap(be)->next;
+	struct pcap *c = to_pcap(be);
+	struct vio_backend *next = c->next;
 
+	/* Another guest, or the same one anew: it does not go on with what was held. */
+	for (unsigned i = 0; i < c->num_pairs; i++)
+		c->pairs[i].ahead = 0;
 	return next->ops->set_rx_offloads != NULL ? next->ops->set_rx_offloads(next, offloads) : 0;
 }
 

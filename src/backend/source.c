@@ -4,7 +4,8 @@
  *
  * Every frame is a valid UDP packet over IPv4, so that a receiver can check all of it:
  *
- *   Ethernet  to the guest's MAC, from 02:76:69:6f:HH:LL (HHLL the queue pair)
+ *   Ethernet  to the guest's MAC, or to all when that is not known; from 02:76:69:6f:HH:LL (HHLL
+ *             the queue pair)
  *   IPv4      192.0.2.1 to 192.0.2.2 (TEST-NET-1, RFC 5737), TTL 64, not fragmented, checksum
  *   UDP       port 1024 + pair to port 9 (discard), checksum
  *   payload   byte 0-3   "VIOS"
@@ -128,6 +129,8 @@ static int build_template(struct template *t, uint32_t len, const struct vio_bac
 			  struct vio_error *err)
 {
 	static const uint8_t from[6] = { 0x02, 0x76, 0x69, 0x6f, 0, 0 };
+	static const uint8_t unknown[VIO_ETH_ALEN], all[] = { 255, 255, 255, 255, 255, 255 };
+	bool known = memcmp(config->mac, unknown, VIO_ETH_ALEN) != 0;
 	uint8_t *p;
 
 	p = vio_backend_alloc(KIND, config, len, err);
@@ -135,7 +138,7 @@ static int build_template(struct template *t, uint32_t len, const struct vio_bac
 		return -ENOMEM;
 	t->bytes = p;
 	t->len = len;
-	memcpy(p, config->mac, VIO_ETH_ALEN);
+	memcpy(p, known ? config->mac : all, VIO_ETH_ALEN);
 	memcpy(p + 6, from, sizeof(from));
 	vio_put_be16(p + 12, 0x0800);
 	build_ip(p + IP_AT, len - IP_AT);
@@ -238,13 +241,12 @@ static bool source_arm(struct vio_backend *be, unsigned pair)
 	struct source *s = vio_container_of(be, struct source, be);
 	struct source_pair *p = &s->pairs[pair];
 	struct itimerspec at = { 0 };
+	bool silent = p->starved || (s->count != 0 && p->sequence >= s->count);
 	uint64_t burst, now, when;
 
-	if (s->count != 0 && p->sequence >= s->count)
-		return false;
 	if (s->rate == 0)
-		return !p->starved;
-	if (!p->starved) {
+		return !silent;
+	if (!silent) {
 		if (due(s, p) != 0)
 			return true;
 		burst = vio_min(vio_max(s->rate / 10000, UINT64_C(1)), (uint64_t)VIO_SINK_BURST);
@@ -257,7 +259,8 @@ static bool source_arm(struct vio_backend *be, unsigned pair)
 		at.it_value.tv_sec = (time_t)((when - now) / SECOND);
 		at.it_value.tv_nsec = (long)((when - now) % SECOND);
 	}
-	/* Setting it also takes back an expiry not read; all zero: the guest's buffers wake us. */
+	/* Setting it also takes back an expiry not read; all zero: only the guest's buffers wake us,
+	 * or nothing when all has been made. */
 	timerfd_settime(p->timer, 0, &at, NULL);
 	return false;
 }

@@ -20,6 +20,11 @@
  *
  * An interface that is down refuses frames with EIO, and a frame may be refused for want of memory
  * or for its content: such frames are dropped by the caller and counted; the next may go.
+ *
+ * The kernel reaches guest memory for us, and where that is lost (its file was cut short) a frame is
+ * refused with EFAULT and no signal is raised. Then we touch the memory ourselves, so that whoever
+ * guards it learns. (Receiving, the kernel does not tell; the net header, which the device writes
+ * itself, shows it there.)
  */
 #include <errno.h>
 #include <string.h>
@@ -36,6 +41,7 @@
 
 #define KIND	   VIO_TAP_KIND
 #define IOV_PIECES 1024 /* the kernel's limit for one call (IOV_MAX) */
+#define PAGE_MIN   4096 /* no page of memory is smaller */
 #define ROOM_SMALL 1526 /* an ordinary frame with a VLAN tag or two, and a little */
 #define ROOM_LARGE VIO_FRAME_MAX_LEN
 
@@ -50,7 +56,8 @@ struct tap_pair {
 	int epoll;
 	bool attached;
 	bool dead;		  /* the interface is gone */
-	bool want_out;		  /* waiting for the kernel to take more */
+	bool busy;		  /* the kernel took less than it was offered last */
+	bool want_out;		  /* the set waits for it to take more */
 	uint32_t hint;		  /* room to reserve for the next frame */
 	struct vio_frame pending; /* a frame waiting for room; len 0 when there is none */
 	struct vio_iov pending_iov[2];
@@ -98,6 +105,20 @@ static void want_out(struct tap *t, unsigned pair, bool want)
 	watch(t, pair, EPOLL_CTL_MOD, want ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
+/*
+ * The kernel can take frames nearly always, so that is waited for only across a sleep before which
+ * it was busy: a queue that has nothing to send any more must not be woken for it.
+ */
+static bool tap_arm(struct vio_backend *be, unsigned pair)
+{
+	struct tap *t = vio_container_of(be, struct tap, be);
+	struct tap_pair *p = &t->pairs[pair];
+
+	want_out(t, pair, p->busy);
+	p->busy = false;
+	return false;
+}
+
 /* The interface was deleted: nothing can come or go any more. */
 static vio_cold void gone(struct tap *t, unsigned pair)
 {
@@ -105,6 +126,19 @@ static vio_cold void gone(struct tap *t, unsigned pair)
 	watch(t, pair, EPOLL_CTL_DEL, 0);
 	vio_log(t->host, VIO_LOG_WARN, KIND " %s: the interface is gone, queue pair %u stops",
 		t->dev.name, pair);
+}
+
+/* Touches each page of a frame that the kernel could not reach. */
+static vio_cold void touch(const struct vio_frame *frame)
+{
+	for (unsigned i = 0; i < frame->iovcnt; i++) {
+		const volatile uint8_t *p = frame->iov[i].base;
+		size_t last = frame->iov[i].len - 1;
+
+		for (size_t off = 0; off < last; off += PAGE_MIN)
+			(void)p[off];
+		(void)p[last];
+	}
 }
 
 /* ------------------------------------------------------------------------------------------
@@ -165,13 +199,14 @@ static int tap_send(struct vio_backend *be, unsigned pair, struct vio_frame *fra
 			continue;
 		if (ret == -EBADFD)
 			gone(t, pair);
+		if (ret == -EFAULT)
+			touch(&frames[done]);
 		if (ret < 0 && done == 0)
 			return ret;
-		if (ret == 0)
-			want_out(t, pair, true);
+		p->busy = ret == 0;
 		return (int)done;
 	}
-	want_out(t, pair, false);
+	p->busy = false;
 	return (int)done;
 }
 
@@ -483,6 +518,7 @@ const struct vio_backend_ops vio_backend_tap = {
 	.send = tap_send,
 	.receive = tap_receive,
 	.fd = tap_fd,
+	.arm = tap_arm,
 	.set_rx_offloads = tap_set_rx_offloads,
 	.set_pairs = tap_set_pairs,
 	.describe = tap_describe,

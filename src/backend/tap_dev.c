@@ -332,8 +332,9 @@ int vio_tap_dev_open(struct vio_tap_dev *dev, const struct vio_tap_options *o, u
 	}
 	return 0;
 close:
-	if (o->fd == NULL)
-		vio_tap_dev_close(dev);
+	if (o->fd != NULL)
+		dev->num_fds = 0; /* they stay the caller's */
+	vio_tap_dev_close(dev);
 	return ret;
 }
 

@@ -86,6 +86,7 @@ struct vio_tx_scratch {
 	struct vio_frame frames[VIO_TX_BURST]; /* frames[i] is of chains[i] */
 	uint8_t verdict[VIO_TX_BURST];	       /* enum tx_verdict */
 	uint8_t why[VIO_TX_BURST];	       /* enum vio_drop when it is dropped */
+	unsigned left;			       /* of the turn's budget */
 	unsigned soft_used;		       /* entries of soft_iov taken */
 	struct vio_gso gso;
 	struct vio_frame segs[VIO_SEG_BURST];

@@ -16,6 +16,9 @@
  * its chain is completed, and a large frame that was half sent goes on with the segment it stopped
  * at: nothing is lost and nothing is sent twice.
  *
+ * A turn's budget counts segments like frames: they are as much work, and other pairs wait for the
+ * end of it. A frame that was begun is finished all the same, unless the back end is busy.
+ *
  * The net header is copied out of guest memory once and judged in the copy. The payload is not
  * judged at all: whatever the guest does to it meanwhile is its own affair.
  */
@@ -162,6 +165,11 @@ static unsigned judge_burst(const struct vio_device *dev, struct vio_tx_scratch 
 	return i;
 }
 
+static void spend(struct vio_tx_scratch *tx, unsigned n)
+{
+	tx->left -= vio_min(tx->left, n);
+}
+
 static void count_drop(struct vio_device_queue *q, enum vio_drop why)
 {
 	vio_count(&q->stats.drops[why], 1);
@@ -241,6 +249,7 @@ static bool send_segments(struct vio_device_pair *pair, unsigned i)
 				ret = 1;
 			}
 			q->seg_done += (uint32_t)ret;
+			spend(tx, (unsigned)ret);
 		}
 	}
 	vio_count(&q->stats.packets, 1);
@@ -248,34 +257,38 @@ static bool send_segments(struct vio_device_pair *pair, unsigned i)
 	return true;
 }
 
-/* Carries out the verdicts on the first @n chains. Returns how many are done with. */
+/*
+ * Carries out the verdicts on the first @n chains. Returns how many are done with: fewer when the
+ * back end got busy (the queue is held then) or the budget is used up.
+ */
 static unsigned carry_out(struct vio_device_pair *pair, unsigned n)
 {
 	struct vio_tx_scratch *tx = &pair->scratch->tx;
 	struct vio_device_queue *q = &pair->tx;
 	unsigned i = 0, end, done;
 
-	while (i < n) {
+	while (i < n && tx->left) {
 		switch (tx->verdict[i]) {
 		case TX_SEND:
 			for (end = i + 1; end < n && tx->verdict[end] == TX_SEND;)
 				end++;
 			done = send_run(pair, i, end);
-			i += done;
 			if (done)
 				q->seg_done = 0;
-			if (i < end)
-				return i;
+			q->held = done < end - i;
 			break;
 		case TX_SEGMENT:
-			if (!send_segments(pair, i))
-				return i;
-			i++;
+			done = send_segments(pair, i);
+			q->held = !done;
 			break;
 		default:
 			count_drop(q, (enum vio_drop)tx->why[i]);
-			i++;
+			done = 1;
 		}
+		spend(tx, done);
+		i += done;
+		if (q->held)
+			break;
 		/* What was sent of a frame in part concerns that frame alone, which is done with
 		 * now, whatever the guest has made of it meanwhile. */
 		q->seg_done = 0;
@@ -284,9 +297,12 @@ static unsigned carry_out(struct vio_device_pair *pair, unsigned n)
 }
 
 /* Link down, or the queue disabled: everything is completed and nothing leaves (Q13). */
-static unsigned discard(struct vio_device_queue *q, unsigned n)
+static unsigned discard(struct vio_device_pair *pair, unsigned n)
 {
+	struct vio_device_queue *q = &pair->tx;
+
 	vio_count(&q->stats.drops[VIO_DROP_LINK_DOWN], n);
+	spend(&pair->scratch->tx, n);
 	q->seg_done = 0;
 	return n;
 }
@@ -297,7 +313,7 @@ static int tx_burst(struct vio_device_pair *pair, unsigned want, unsigned *ready
 	struct vio_tx_scratch *tx = &pair->scratch->tx;
 	struct vio_device_queue *q = &pair->tx;
 	struct vio_device *dev = pair->dev;
-	unsigned done, judged, i;
+	unsigned done, i;
 	int n;
 
 	q->held = false;
@@ -307,15 +323,12 @@ static int tx_burst(struct vio_device_pair *pair, unsigned want, unsigned *ready
 	if (n <= 0)
 		return n;
 	if (vio_unlikely(!vio_load(&dev->link) || !q->enabled)) {
-		judged = (unsigned)n;
-		done = discard(q, judged);
+		done = discard(pair, (unsigned)n);
 	} else {
-		judged = judge_burst(dev, tx, (unsigned)n);
-		done = carry_out(pair, judged);
+		done = carry_out(pair, judge_burst(dev, tx, (unsigned)n));
 	}
 	if (done < (unsigned)n)
 		vio_devq_unpop(q->vq, &tx->chains[done], (unsigned)n - done);
-	q->held = done < judged;
 	if (done == 0)
 		return -EAGAIN;
 	for (i = 0; i < done; i++)
@@ -328,21 +341,22 @@ int vio_device_tx(struct vio_device *dev, unsigned index, unsigned budget)
 {
 	struct vio_device_pair *pair = &dev->pairs[index];
 	struct vio_device_queue *q = &pair->tx;
+	struct vio_tx_scratch *tx;
 	unsigned total = 0, ready;
 	int n = 0;
 
 	if (!q->vq)
 		return 0;
-	while (total < budget) {
-		unsigned want = vio_min(budget - total, (unsigned)VIO_TX_BURST);
+	tx = &pair->scratch->tx;
+	tx->left = budget;
+	while (tx->left) {
+		unsigned want = vio_min(tx->left, (unsigned)VIO_TX_BURST);
 
 		n = tx_burst(pair, want, &ready);
 		if (n <= 0)
 			break;
 		total += (unsigned)n;
-		if ((unsigned)n < ready && q->held)
-			break;
-		if (ready < want)
+		if (q->held || ready < want)
 			break;
 	}
 	if (n == -EPROTO)

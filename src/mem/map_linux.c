@@ -11,7 +11,7 @@
  * queue's owner polls vio_map_gone() and breaks the connection. The same contains what else the
  * kernel reports as SIGBUS on a mapping: a full tmpfs, no huge page left behind a hole, a memory
  * page with a hardware error. System calls that are given lost memory return EFAULT instead of
- * raising the signal; vio_map_probe() then finds out.
+ * raising the signal; who gets that touches the memory itself.
  *
  * The handler must know all mappings without a lock, as it may interrupt anything. They stand in a
  * fixed table of slots. A slot is claimed by compare-and-swap and written under its sequence
@@ -532,12 +532,4 @@ int vio_map_gone_fd(void)
 {
 	pthread_once(&gone_once, gone_fd_open);
 	return vio_load(&gone_fd);
-}
-
-bool vio_map_probe(const struct vio_map *map)
-{
-	const char *ptr = vio_map_ptr(map);
-
-	(void)vio_load(&ptr[map->size - 1]);
-	return vio_map_gone(map);
 }

@@ -79,10 +79,4 @@ uint32_t vio_map_gone_count(void);
  */
 int vio_map_gone_fd(void);
 
-/*
- * Touches the end of the mapping and tells whether it is gone. For who got -EFAULT from a system
- * call, which does not raise the signal.
- */
-bool vio_map_probe(const struct vio_map *map);
-
 #endif

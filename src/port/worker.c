@@ -414,8 +414,11 @@ void vio_worker_watch(struct vio_pair_run *pair, enum vio_wake which, int fd, ui
 		return;
 	if (source->fd >= 0 && source->fd != fd)
 		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-	if (fd >= 0)
-		epoll_ctl(epoll_fd, source->fd == fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev);
+	if (fd >= 0 &&
+	    epoll_ctl(epoll_fd, source->fd == fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) < 0)
+		vio_log(pair->worker->set->host, VIO_LOG_ERROR,
+			"queue pair %u can't be woken by descriptor %d: %s", pair->index, fd,
+			strerror(errno));
 	source->pair = pair;
 	source->fd = fd;
 	source->events = events;

@@ -256,14 +256,37 @@ static void h22_no_descriptor_left_to_accept_with(void **state)
 	assert_false(vuf_connected(&rig));
 }
 
+/* Whoever breaks queues again and again does not fill the log with it. */
+static void h22_broken_queues_fill_no_log(void **state)
+{
+	unsigned warnings;
+
+	(void)state;
+	vuf_connect(&rig);
+	vuf_start(&rig, 2);
+	warnings = rig.warnings;
+	for (unsigned i = 0; i < 200; i++) {
+		/* An available index that jumps. */
+		rig.avail[1] = 5000;
+		vuf_guest_send(&rig, 1, 60);
+		assert_true(vuf_serve(&rig, 0) < 0);
+		vuf_get_base(&rig, 1);
+		fresh_guest();
+		vuf_start_ring(&rig, 1, 0);
+	}
+	assert_in_range(rig.warnings - warnings, 1, 40);
+	assert_true(vuf_frame_passes(&rig, 1));
+}
+
 #define H(test) cmocka_unit_test_setup_teardown(test, open_rig, close_rig)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		H(h22_one_byte_at_a_time),	H(h22_cut_at_every_byte),
-		H(h22_killed_between_messages), H(h22_a_thousand_rounds),
-		H(h22_a_crowd_at_the_door),	H(h22_no_descriptor_left_to_accept_with),
+		H(h22_one_byte_at_a_time),	  H(h22_cut_at_every_byte),
+		H(h22_killed_between_messages),	  H(h22_a_thousand_rounds),
+		H(h22_a_crowd_at_the_door),	  H(h22_no_descriptor_left_to_accept_with),
+		H(h22_broken_queues_fill_no_log),
 	};
 
 	vuf_guard_init();

@@ -231,6 +231,35 @@ static void writes_a_kept_frame_once(void **state)
 		sent_exit(&s[i]);
 }
 
+/* What one guest could not get rid of is not taken for what the next one sends. */
+static void begins_anew_with_each_guest(void **state)
+{
+	struct vio_backend *be = open_before("next=loop", 1);
+	struct captured packets[4];
+	struct sent_frame s[2];
+	uint8_t bytes[100];
+	struct guest g;
+
+	(void)state;
+	guest_init(&g, 0, 2048, false);
+	start_one(be, &g);
+	for (unsigned i = 0; i < 2; i++) {
+		numbered_frame(bytes, sizeof(bytes), i);
+		sent_init(&s[i], bytes, sizeof(bytes), 1);
+	}
+	assert_int_equal(be->ops->send(be, 0, &s[0].frame, 1), 0);
+	assert_int_equal(be->ops->set_rx_offloads(be, 0), 0);
+	g.buffers = 1;
+	assert_int_equal(be->ops->send(be, 0, &s[1].frame, 1), 1);
+	vio_backend_close(be);
+	assert_int_equal(parse_file(packets, 4), 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_memory_equal(packets[i].data, s[i != 0].bytes, 100);
+	guest_exit(&g);
+	for (unsigned i = 0; i < 2; i++)
+		sent_exit(&s[i]);
+}
+
 /* A checksum to be completed is right in the file, and untouched in the frame. */
 static void completes_checksums_in_its_copy(void **state)
 {
@@ -404,6 +433,7 @@ int main(void)
 		with_file(writes_what_the_guest_sends),
 		with_file(writes_both_ways),
 		with_file(writes_a_kept_frame_once),
+		with_file(begins_anew_with_each_guest),
 		with_file(completes_checksums_in_its_copy),
 		with_file(cuts_at_snaplen),
 		with_file(others_can_read_it),

@@ -270,6 +270,27 @@ static void sleeps_until_due(void **state)
 	guest_exit(&g);
 }
 
+/* The descriptor does not stay readable when the last frame has been made. */
+static void is_silent_at_the_end(void **state)
+{
+	struct vio_backend *be = open_backend("source,rate=1000,count=2", 1);
+	struct pollfd fd = { be->ops->fd(be, 0), POLLIN, 0 };
+	struct guest g;
+
+	(void)state;
+	guest_init(&g, 8, 2048, false);
+	start_one(be, &g);
+	while (g.num_got < 2) {
+		if (be->ops->receive(be, 0, 64) == 0 && !be->ops->arm(be, 0))
+			assert_int_equal(poll(&fd, 1, 10000), 1);
+	}
+	assert_int_equal(be->ops->receive(be, 0, 64), 0);
+	assert_false(be->ops->arm(be, 0));
+	assert_int_equal(poll(&fd, 1, 0), 0);
+	vio_backend_close(be);
+	guest_exit(&g);
+}
+
 /* What the guest can't take for long is made up for up to one second's worth, not for ever. */
 static void forgets_old_debts(void **state)
 {
@@ -287,6 +308,25 @@ static void forgets_old_debts(void **state)
 	assert_int_equal(be->ops->receive(be, 0, 100), 11);
 	clock_ns += 100000000;
 	assert_int_equal(be->ops->receive(be, 0, 100), 1);
+	vio_backend_close(be);
+	guest_exit(&g);
+}
+
+/* A guest whose address is not known does not look at what is for anybody else. */
+static void reaches_a_guest_it_does_not_know(void **state)
+{
+	static const uint8_t unknown[6], all[] = { 255, 255, 255, 255, 255, 255 };
+	struct vio_backend_config config = backend_config(1);
+	struct vio_backend *be = NULL;
+	struct guest g;
+
+	(void)state;
+	config.mac = unknown;
+	assert_int_equal(vio_backend_open("source,count=1", &config, &be, NULL), 0);
+	guest_init(&g, 1, 2048, false);
+	start_one(be, &g);
+	assert_int_equal(be->ops->receive(be, 0, 1), 1);
+	assert_memory_equal(g.got[0].bytes, all, 6);
 	vio_backend_close(be);
 	guest_exit(&g);
 }
@@ -340,7 +380,9 @@ int main(void)
 		cmocka_unit_test(knows_waiting_from_never),
 		cmocka_unit_test(keeps_the_rate),
 		cmocka_unit_test(sleeps_until_due),
+		cmocka_unit_test(is_silent_at_the_end),
 		cmocka_unit_test(forgets_old_debts),
+		cmocka_unit_test(reaches_a_guest_it_does_not_know),
 		cmocka_unit_test(counts_what_it_sinks),
 		cmocka_unit_test(serves_each_pair),
 	};

@@ -14,7 +14,9 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,9 +24,22 @@
 #include <vioduct/virtio.h>
 
 #include "base/endian.h"
+#include "mem/map_linux.h"
 #include "netframe.h"
 
 #define PROTOCOL 0x88b5 /* of numbered_frame() */
+
+static bool kernel_busy;
+
+/* In the C library's place: a kernel that has no room for frames can't be had otherwise. */
+ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+	if (kernel_busy) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return syscall(SYS_writev, fd, iov, count);
+}
 
 static void write_text(const char *path, const char *text)
 {
@@ -406,6 +421,73 @@ static void outlives_link_down(void **state)
 	sent_exit(&s);
 }
 
+/* The descriptor tells when the kernel has room again, and only to who still has frames to send. */
+static void waits_for_a_busy_kernel(void **state)
+{
+	struct vio_backend *be = open_backend("tap,name=t0", 1);
+	struct pollfd pfd = { be->ops->fd(be, 0), POLLIN, 0 };
+	uint8_t bytes[100];
+	struct sent_frame s;
+	struct guest g;
+
+	(void)state;
+	numbered_frame(bytes, sizeof(bytes), 1);
+	sent_init(&s, bytes, sizeof(bytes), 1);
+	guest_init(&g, 10, 2048, false);
+	start_one(be, &g);
+	for (unsigned i = 0; i < 3; i++) {
+		kernel_busy = true;
+		assert_int_equal(be->ops->send(be, 0, &s.frame, 1), 0);
+		kernel_busy = false;
+		assert_false(be->ops->arm(be, 0));
+		assert_int_equal(poll(&pfd, 1, 10000), 1);
+	}
+	assert_int_equal(be->ops->send(be, 0, &s.frame, 1), 1);
+	assert_false(be->ops->arm(be, 0));
+	assert_int_equal(poll(&pfd, 1, 0), 0);
+
+	/* The guest stops its queue, and what waited is not offered again. */
+	kernel_busy = true;
+	assert_int_equal(be->ops->send(be, 0, &s.frame, 1), 0);
+	kernel_busy = false;
+	assert_false(be->ops->arm(be, 0));
+	assert_int_equal(poll(&pfd, 1, 10000), 1);
+	assert_int_equal(be->ops->receive(be, 0, 64), 0);
+	assert_false(be->ops->arm(be, 0));
+	assert_int_equal(poll(&pfd, 1, 0), 0);
+	vio_backend_close(be);
+	guest_exit(&g);
+	sent_exit(&s);
+}
+
+/* HOSTILE 19: the kernel finds guest memory gone, which raises no signal: it is noticed all the same. */
+static void notices_lost_memory(void **state)
+{
+	struct vio_backend *be = open_backend("tap,name=t0", 1);
+	int memory = memfd_create("guest", MFD_CLOEXEC);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct vio_iov iov[3] = { { 0 } };
+	struct vio_frame frame = { .iov = &iov[1], .iovcnt = 2, .len = 100 };
+	struct vio_map *map;
+	struct guest g;
+
+	(void)state;
+	guest_init(&g, 10, 2048, false);
+	start_one(be, &g);
+	assert_int_equal(ftruncate(memory, (off_t)(2 * page)), 0);
+	assert_int_equal(vio_map_create(memory, 0, 2 * page, &map, NULL), 0);
+	iov[1] = (struct vio_iov){ vio_map_ptr(map), 60 };
+	iov[2] = (struct vio_iov){ (char *)vio_map_ptr(map) + page, 40 };
+	assert_int_equal(be->ops->send(be, 0, &frame, 1), 1);
+	assert_int_equal(ftruncate(memory, (off_t)page), 0);
+	assert_int_equal(be->ops->send(be, 0, &frame, 1), -EFAULT);
+	assert_true(vio_map_gone(map));
+	vio_backend_close(be);
+	vio_map_put(map);
+	close(memory);
+	guest_exit(&g);
+}
+
 /* HOSTILE 30: the interface is deleted. The worker learns it once and is not woken for it again. */
 static void outlives_deletion(void **state)
 {
@@ -573,6 +655,30 @@ static void takes_descriptors(void **state)
 	guest_exit(&g);
 }
 
+/* One that was taken and then could not be brought up is still the caller's. */
+static void gives_descriptors_back(void **state)
+{
+	int fd = open_tap(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR), status;
+	struct vio_error err = { "" };
+	char spec[64];
+	pid_t child;
+
+	(void)state;
+	snprintf(spec, sizeof(spec), "tap,up=on,fd=%d", fd);
+	child = fork();
+	if (child == 0) {
+		if (setuid(65534) < 0)
+			_exit(0);
+		if (open_quiet(spec, 1, &err) != NULL ||
+		    strcmp(err.msg, "tap: can't bring up given: Operation not permitted") != 0)
+			_exit(1);
+		_exit(fcntl(fd, F_GETFD) >= 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(fd);
+}
+
 static void says_who_may_not(void **state)
 {
 	struct vio_error err = { "" };
@@ -643,9 +749,12 @@ int main(void)
 		cmocka_unit_test(passes_large_frames_out),
 		cmocka_unit_test(passes_large_frames_in),
 		cmocka_unit_test(outlives_link_down),
+		cmocka_unit_test(waits_for_a_busy_kernel),
+		cmocka_unit_test(notices_lost_memory),
 		cmocka_unit_test(outlives_deletion),
 		cmocka_unit_test(attaches_queues),
 		cmocka_unit_test(takes_descriptors),
+		cmocka_unit_test(gives_descriptors_back),
 		cmocka_unit_test(says_who_may_not),
 		cmocka_unit_test(sends_frames_of_many_pieces),
 	};

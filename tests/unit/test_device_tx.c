@@ -420,6 +420,34 @@ static void q13_a_half_sent_frame_goes_on_at_the_segment_it_stopped_at(void **st
 	}
 }
 
+/* Frames of many segments don't make a turn longer than others. */
+static void q5_segments_count_against_the_budget(void **state)
+{
+	static struct netframe f;
+	struct netframe_spec spec = { .payload = 30000,
+				      .gso_type = VIO_NET_HDR_GSO_TCPV4,
+				      .gso_size = 1000,
+				      .needs_csum = true };
+	uint64_t seed = 8;
+	struct bed r;
+
+	(void)state;
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull });
+	netframe_build(&f, &spec, &seed);
+	for (unsigned i = 0; i < 6; i++)
+		assert_true(bed_send(&r, 0, &f.meta, f.bytes, f.len));
+	for (unsigned done = 0; done < 6;) {
+		/* The one that is begun is finished. */
+		assert_int_equal(bed_turn_budget(&r, 0, done ? 20 : 40), done ? 1 : 2);
+		done += done ? 1 : 2;
+		assert_int_equal(fake_backend_sent(r.fb), done * 30);
+		assert_false(vio_device_tx_held(r.dev, 0));
+		assert_int_equal(vio_device_tx_pending(r.dev, 0), done < 6);
+	}
+	assert_int_equal(bed_reap_tx(&r, 0), 6);
+	bed_close(&r);
+}
+
 /* What was sent of one frame is no reason to leave out parts of another. */
 static void a_half_sent_frame_that_the_guest_replaces_does_not_concern_the_next(void **state)
 {
@@ -589,6 +617,7 @@ int main(void)
 		cmocka_unit_test(what_the_header_says_of_nothing_goes_no_further),
 		cmocka_unit_test(software_cuts_what_the_back_end_lacks),
 		cmocka_unit_test(q13_a_half_sent_frame_goes_on_at_the_segment_it_stopped_at),
+		cmocka_unit_test(q5_segments_count_against_the_budget),
 		cmocka_unit_test(
 			a_half_sent_frame_that_the_guest_replaces_does_not_concern_the_next),
 		cmocka_unit_test(software_completes_checksums_in_a_copy),

@@ -38,6 +38,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/barrier.h"
 #include "base/bits.h"
 #include "base/fmt.h"
 #include "wire/sock.h"
@@ -69,15 +70,16 @@ int vu_refuse(struct vio_vhost_user *s, int ret, const char *fmt, ...)
 
 void vu_complain(struct vio_vhost_user *s, const char *fmt, ...)
 {
+	unsigned before = vio_load(&s->complaints);
 	char line[VIO_LOG_LINE];
 	va_list ap;
 
-	if (s->complaints > COMPLAINTS_MAX)
-		return;
-	if (s->complaints++ == COMPLAINTS_MAX) {
+	if (before <= COMPLAINTS_MAX)
+		before = __atomic_fetch_add(&s->complaints, 1, __ATOMIC_RELAXED);
+	if (before == COMPLAINTS_MAX)
 		vio_log(s->host, VIO_LOG_WARN, "no more of this front end's faults are logged");
+	if (before >= COMPLAINTS_MAX)
 		return;
-	}
 	va_start(ap, fmt);
 	vio_vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
@@ -170,7 +172,7 @@ static int connected(struct vio_vhost_user *s, int fd)
 	if (ret)
 		return ret;
 	s->connected = true;
-	s->complaints = 0;
+	vio_store(&s->complaints, 0);
 	s->status.connected = true;
 	s->status.connections++;
 	if (s->runner->connection)
@@ -313,7 +315,7 @@ static void on_listen(struct vio_vhost_user *s)
 
 	for (i = 0; i < EVENTS_AT_ONCE; i++) {
 		fd = vio_sock_accept(s->listen_fd);
-		if (fd == -EAGAIN || fd == -ECONNABORTED || fd == -EINTR)
+		if (fd == -EAGAIN)
 			return;
 		if (fd < 0) {
 			vio_log(s->host, VIO_LOG_WARN, "can't accept a front end: %s",

@@ -80,7 +80,7 @@ struct vio_vhost_user {
 	bool connected;
 	bool has_back;
 	bool features_set;
-	unsigned complaints; /* lines in the log */
+	unsigned complaints; /* lines in the log; any thread's */
 	uint64_t features;   /* as sent, VIO_VU_F_PROTOCOL_FEATURES included */
 	uint64_t protocol;   /* protocol features negotiated */
 	struct vio_vu_conn conn;
@@ -100,7 +100,7 @@ enum vu_source { VU_LISTEN, VU_CONN, VU_BACK, VU_RETRY, VU_POLL, VU_GONE };
 /* Fills s->why and returns @ret. */
 int vu_refuse(struct vio_vhost_user *s, int ret, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* One line to the log, up to a bound for each connection: the peer decides how often. */
+/* One line to the log, up to a bound for each connection: the peer decides how often. Any thread. */
 void vu_complain(struct vio_vhost_user *s, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Watches @fd for @events. 0 or -errno. */

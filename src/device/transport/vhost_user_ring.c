@@ -17,8 +17,16 @@
  *
  * Descriptors from the peer. We write to the call and error descriptors, and a peer must not make
  * this thread wait or die by what it passes for one: only eventfds are taken, and they are made
- * non-blocking, so that one whose counter is full costs nothing. (The flag is the file's and the
- * peer's, too; every front end we know has set it itself.) A kick descriptor is only ever waited on.
+ * non-blocking, so that one whose counter is full costs nothing. A kick descriptor is only ever
+ * waited on.
+ *
+ * The limit of that: the flag belongs to the open file, which we share with the front end. One that
+ * takes the flag back and fills the counter makes our write sleep for as long as it likes, and with
+ * it the worker of that pair, and whoever waits for that worker. (Not the guest behind it, which
+ * never has the descriptor.) Linux has no write to an eventfd that is non-blocking by itself, nor a
+ * way to open an eventfd anew, and to look first (poll(), F_GETFL) only makes it a race. The kernel
+ * never sleeps where it signals an eventfd for us, as it does at the end of an asynchronous read of
+ * nothing (io_submit() with IOCB_FLAG_RESFD), but that takes three times as long at every interrupt.
  */
 #include "vhost_user.h"
 
@@ -419,7 +427,7 @@ static void transport_queue_broken(void *ctx, unsigned queue, enum vio_vq_error 
 {
 	struct vio_vhost_user *s = ctx;
 
-	vio_log(s->host, VIO_LOG_WARN, "queue %u: broken: %s", queue, vio_vq_error_name(why));
+	vu_complain(s, "queue %u: broken: %s", queue, vio_vq_error_name(why));
 	signal_fd(s->rings[queue].err_fd);
 }
 
