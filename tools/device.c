@@ -337,7 +337,31 @@ static int open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Waits for front ends and signals, until one says to end. */
+static void say_where(const struct vio_port_conf *conf)
+{
+	if (!conf->vhost_user.socket_path)
+		fprintf(stderr, "serving fd %d\n", conf->vhost_user.fd);
+	else if (conf->vhost_user.client)
+		fprintf(stderr, "connecting to %s\n", conf->vhost_user.socket_path);
+	else
+		fprintf(stderr, "listening on %s\n", conf->vhost_user.socket_path);
+}
+
+/* Whether no device can ever be connected to again. */
+static bool all_finished(struct vio_port *const *ports, int n)
+{
+	struct vio_vhost_user_status status;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		vio_port_status(ports[i], &status);
+		if (!status.finished)
+			return false;
+	}
+	return true;
+}
+
+/* Waits for front ends and signals, until one says to end or nobody can come any more. */
 static int serve(struct vio_port **ports, int n, const struct vio_port_conf *confs,
 		 const struct process_conf *process, int signal_fd)
 {
@@ -351,12 +375,17 @@ static int serve(struct vio_port **ports, int n, const struct vio_port_conf *con
 	for (i = 0; i < n; i++)
 		if (watch(epoll_fd, vio_port_fd(ports[i]), ports[i]))
 			return tool_fail("device", "epoll: %s", strerror(errno));
+	for (i = 0; i < n; i++)
+		say_where(&confs[i]);
 	for (;;) {
 		got = epoll_wait(epoll_fd, events, 16, -1);
 		for (i = 0; i < got; i++) {
 			if (events[i].data.ptr) {
 				vio_port_handle(events[i].data.ptr);
-				continue;
+				if (!all_finished(ports, n))
+					continue;
+				close(epoll_fd);
+				return TOOL_OK;
 			}
 			if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
 				continue;
@@ -367,16 +396,6 @@ static int serve(struct vio_port **ports, int n, const struct vio_port_conf *con
 			device_report(ports, confs, (unsigned)n, process->json);
 		}
 	}
-}
-
-static void say_where(const struct vio_port_conf *conf)
-{
-	if (!conf->vhost_user.socket_path)
-		fprintf(stderr, "serving fd %d\n", conf->vhost_user.fd);
-	else if (conf->vhost_user.client)
-		fprintf(stderr, "connecting to %s\n", conf->vhost_user.socket_path);
-	else
-		fprintf(stderr, "listening on %s\n", conf->vhost_user.socket_path);
 }
 
 static int run_devices(const struct vio_port_conf *confs, int n, const struct process_conf *process)
@@ -402,7 +421,6 @@ static int run_devices(const struct vio_port_conf *confs, int n, const struct pr
 				"device", "%s", err.msg[0] ? err.msg : strerror(-ret));
 			goto close;
 		}
-		say_where(&confs[i]);
 	}
 	ret = serve(ports, n, confs, process, signal_fd);
 	for (i = 0; i < n; i++)

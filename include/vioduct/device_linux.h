@@ -71,6 +71,7 @@ VIO_API void vio_vhost_user_handle(struct vio_vhost_user *server);
 
 struct vio_vhost_user_status {
 	bool connected;
+	bool finished; /* nobody can come any more: a socket that was given connected has ended */
 	uint64_t connections, disconnects;
 	uint64_t protocol_errors; /* connections that we cut because of what the peer sent */
 	char last_error[160];	  /* why the last one was */

@@ -79,6 +79,7 @@ int vio_device_queue_stop(struct vio_device *dev, unsigned queue, uint32_t *base
 	q->vq = NULL;
 	q->mem = NULL;
 	q->held = false;
+	tell_pairs(dev);
 	return 0;
 }
 

@@ -202,7 +202,7 @@ def test_two_devices_in_one_process(scratch):
     assert counters.total("rx", "packets", 1) == counters.total("tx", "packets", 1) >= 5000
 
 
-def test_served_over_an_inherited_descriptor():
+def test_served_over_an_inherited_descriptor_and_ends_with_it():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with Device(["--fd", theirs.fileno(), "--backend", "null"],
                 pass_fds=[theirs.fileno()]) as device:
@@ -210,7 +210,6 @@ def test_served_over_an_inherited_descriptor():
         with vhost.FrontEnd(ours) as front_end:
             assert front_end.handshake() & vhost.F_VERSION_1
         device.process.wait_for(r"^serving fd", stream="stderr")
-        device.process.signal(signal.SIGTERM)
         assert device.process.wait(10) == 0
 
 

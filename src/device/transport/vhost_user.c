@@ -204,6 +204,7 @@ static void disconnect(struct vio_vhost_user *s)
 	s->protocol = 0;
 	s->connected = false;
 	s->status.connected = false;
+	s->status.finished = !s->client && s->listen_fd < 0;
 	s->status.disconnects++;
 	if (s->runner->connection)
 		s->runner->connection(s->runner->ctx, false);
