@@ -22,6 +22,7 @@
 
 #include <string.h>
 
+#include "base/endian.h"
 #include "base/iov.h"
 
 static struct vio_device_pair *pair_of(struct vio_sink *sink)
@@ -251,6 +252,16 @@ static int sink_reserve(struct vio_sink *sink, struct vio_frame *frames, unsigne
 	return (int)i;
 }
 
+/* A header of the usual size that says nothing but the number of buffers: nearly all of them. */
+static vio_always_inline void write_plain_header(void *header, uint16_t buffers)
+{
+	const uint64_t nothing = 0;
+	const uint32_t tail = vio_le32((uint32_t)buffers << 16); /* csum_offset, num_buffers */
+
+	memcpy(header, &nothing, sizeof(nothing));
+	memcpy((uint8_t *)header + sizeof(nothing), &tail, sizeof(tail));
+}
+
 static void write_header(struct vio_device_pair *pair, const struct vio_rx_slot *slot,
 			 struct vio_net_meta *meta, uint16_t buffers)
 {
@@ -263,7 +274,12 @@ static void write_header(struct vio_device_pair *pair, const struct vio_rx_slot 
 	/* 5.1.9.4.1: flags are 0 without GUEST_CSUM. A back end may know of a checksum all the same. */
 	if (!(dev->features & vio_feature(VIO_NET_F_GUEST_CSUM)))
 		meta->flags = 0;
-	if (vio_likely(slot->header)) {
+	if (vio_likely(slot->header && !(meta->flags | meta->gso_type) &&
+		       dev->hdr_size == VIO_NET_HDR_SIZE && !dev->big_endian)) {
+		write_plain_header(slot->header, buffers);
+		return;
+	}
+	if (slot->header) {
 		vio_net_hdr_encode(slot->header, dev->hdr_size, dev->big_endian, meta);
 		return;
 	}
