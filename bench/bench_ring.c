@@ -3,9 +3,12 @@
  * The rings alone: how fast two cores hand 64-byte frames through a virtqueue, with nothing above
  * it, beside the bare limit: the same frames through flags, one a burst.
  *
- *	bench_ring [--rounds N] [--frames N]	two pinned threads; Mpps, medians and spread
- *	bench_ring --count N [--shuffle] [--pieces 1|2] [--in]
+ *	bench_ring [--rounds N] [--frames N] [--mode MODE]
+ *						two pinned threads; Mpps, medians and spread
+ *	bench_ring --count N [--mode MODE] [--shuffle] [--pieces 1|2] [--in]
  *						one thread, ring work only, for callgrind
+ *
+ * MODE is split, packed, split-in-order or packed-in-order; split unless said for --count, else all.
  *
  * Figures of different machines, or of different moments of one, say nothing; those of one run do:
  * the rounds of the rows are interleaved. Each round is timed in slices, of which the median and the
@@ -43,6 +46,20 @@
 #define RING_BYTES (64u << 10)
 #define DATA_BYTES ((size_t)LIMIT_NUM * STRIDE)
 #define GUEST_BASE 0x40000000u
+
+#define EVENT_IDX (UINT64_C(1) << VIO_F_EVENT_IDX)
+#define PACKED	  (UINT64_C(1) << VIO_F_RING_PACKED)
+#define IN_ORDER  (UINT64_C(1) << VIO_F_IN_ORDER)
+
+static const struct mode {
+	const char *name;
+	uint64_t features;
+} modes[] = {
+	{ "split", 0 },
+	{ "packed", PACKED },
+	{ "split-in-order", IN_ORDER },
+	{ "packed-in-order", PACKED | IN_ORDER },
+};
 
 /* Everything that both sides of a round need. */
 struct bench {
@@ -106,8 +123,8 @@ static void bench_init(struct bench *b)
 	b->mem = allocate(vio_mem_bytes(1));
 	if (vio_mem_init(b->mem, &region, 1) < 0)
 		fail("no region table");
-	b->drv_storage = allocate(vio_drvq_bytes(NUM, 0));
-	b->dev_storage = allocate(vio_devq_bytes(NUM, 0));
+	b->drv_storage = allocate(vio_max(vio_drvq_bytes(NUM, 0), vio_drvq_bytes(NUM, PACKED)));
+	b->dev_storage = allocate(vio_max(vio_devq_bytes(NUM, 0), vio_devq_bytes(NUM, PACKED)));
 }
 
 /* An empty ring, the areas a page or more and an odd number of lines apart. */
@@ -116,7 +133,10 @@ static void ring_init(struct bench *b, uint64_t features)
 	struct vio_vq_areas areas = { b->shared, b->shared + (20u << 10) + 64,
 				      b->shared + (28u << 10) + 192 };
 	struct vio_drvq_setup drv = { .num = NUM, .features = features, .areas = areas };
-	struct vio_devq_setup dev = { .num = NUM, .features = features, .areas = areas };
+	struct vio_devq_setup dev = { .num = NUM,
+				      .features = features,
+				      .areas = areas,
+				      .base = features & PACKED ? 0x80008000 : 0 };
 
 	memset(b->shared, 0, RING_BYTES);
 	if (vio_drvq_init(b->drv_storage, &drv, &b->drv) < 0 ||
@@ -379,13 +399,24 @@ static const struct row {
 	uint64_t features;
 	void (*driver)(struct bench *b);
 	void (*device)(struct bench *b);
+	bool ring;
 } rows[] = {
-	{ "driver to device", 0, drive_tx, device_rx },
-	{ "driver to device, event index", 1u << VIO_F_EVENT_IDX, drive_tx, device_rx },
-	{ "device to driver", 0, drive_rx, device_tx },
-	{ "device to driver, event index", 1u << VIO_F_EVENT_IDX, drive_rx, device_tx },
-	{ "bare limit", 0, limit_send, limit_receive },
+	{ "driver to device", 0, drive_tx, device_rx, true },
+	{ "driver to device, event index", EVENT_IDX, drive_tx, device_rx, true },
+	{ "device to driver", 0, drive_rx, device_tx, true },
+	{ "device to driver, event index", EVENT_IDX, drive_rx, device_tx, true },
+	{ "bare limit", 0, limit_send, limit_receive, false },
 };
+
+/* A row in a mode: what is measured. */
+struct cell {
+	const struct row *row;
+	const struct mode *mode; /* NULL: no ring */
+	double *slices;
+	size_t nr_slices;
+};
+
+#define MAX_CELLS (vio_array_size(rows) * vio_array_size(modes))
 
 struct half {
 	struct bench *b;
@@ -403,14 +434,17 @@ static void *device_thread(void *arg)
 	return NULL;
 }
 
-/* One round of @row. */
-static void run(struct bench *b, const struct row *row)
+/* One round of @cell. */
+static void run(struct bench *b, struct cell *cell)
 {
+	const struct row *row = cell->row;
 	pthread_barrier_t start;
 	struct half half = { b, row, &start };
 	pthread_t thread;
 
-	ring_init(b, row->features);
+	ring_init(b, row->features | (cell->mode ? cell->mode->features : 0));
+	b->slices = cell->slices;
+	b->nr_slices = cell->nr_slices;
 	memset(flags, 0, sizeof(flags));
 	b->mark = 0;
 	b->mark_at = SLICE;
@@ -422,6 +456,7 @@ static void run(struct bench *b, const struct row *row)
 	row->driver(b);
 	pthread_join(thread, NULL);
 	pthread_barrier_destroy(&start);
+	cell->nr_slices = b->nr_slices;
 }
 
 static int by_value(const void *a, const void *b)
@@ -431,30 +466,43 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void compare(struct bench *b, unsigned rounds)
+/* Every row in @only, or with NULL in every mode; those without a ring once. */
+static size_t list_cells(struct cell *cells, const struct mode *only)
 {
-	double *slices[vio_array_size(rows)];
-	size_t nr[vio_array_size(rows)] = { 0 };
-	unsigned i, r;
+	size_t i, m, n = 0;
 
-	for (i = 0; i < vio_array_size(rows); i++)
-		slices[i] = allocate(MAX_SLICES * sizeof(double));
-	for (r = 0; r < rounds; r++) {
-		for (i = 0; i < vio_array_size(rows); i++) {
-			b->slices = slices[i];
-			b->nr_slices = nr[i];
-			run(b, &rows[i]);
-			nr[i] = b->nr_slices;
+	for (i = 0; i < vio_array_size(rows); i++) {
+		for (m = 0; m < vio_array_size(modes); m++) {
+			if (rows[i].ring ? only && only != &modes[m] : m > 0)
+				continue;
+			cells[n++] =
+				(struct cell){ .row = &rows[i],
+					       .mode = rows[i].ring ? &modes[m] : NULL,
+					       .slices = allocate(MAX_SLICES * sizeof(double)) };
 		}
 	}
+	return n;
+}
+
+static void compare(struct bench *b, unsigned rounds, const struct mode *only)
+{
+	struct cell cells[MAX_CELLS];
+	size_t i, n = list_cells(cells, only);
+	unsigned r;
+
+	for (r = 0; r < rounds; r++)
+		for (i = 0; i < n; i++)
+			run(b, &cells[i]);
 	printf("%u-byte frames, ring of %u, bursts of %u, %u rounds; Mpps\n", FRAME, NUM, BURST,
 	       rounds);
-	printf("%-32s %8s %8s\n", "", "median", "90%");
-	for (i = 0; i < vio_array_size(rows); i++) {
-		qsort(slices[i], nr[i], sizeof(double), by_value);
-		printf("%-32s %8.1f %8.1f\n", rows[i].name, slices[i][nr[i] / 2],
-		       slices[i][nr[i] * 9 / 10]);
-		free(slices[i]);
+	printf("%-32s %-16s %8s %8s\n", "", "", "median", "90%");
+	for (i = 0; i < n; i++) {
+		struct cell *c = &cells[i];
+
+		qsort(c->slices, c->nr_slices, sizeof(double), by_value);
+		printf("%-32s %-16s %8.1f %8.1f\n", c->row->name, c->mode ? c->mode->name : "",
+		       c->slices[c->nr_slices / 2], c->slices[c->nr_slices * 9 / 10]);
+		free(c->slices);
 	}
 }
 
@@ -462,7 +510,7 @@ static void compare(struct bench *b, unsigned rounds)
 
 /* Passes b->frames buffers through the ring, touching no payload. With @shuffle, no descriptor is
  * ever the same again. */
-static void count(struct bench *b, unsigned pieces, bool in, bool shuffle)
+static void count(struct bench *b, const struct mode *mode, unsigned pieces, bool in, bool shuffle)
 {
 	struct vio_seg segs[2 * BURST];
 	struct vio_drvq_buf bufs[BURST];
@@ -472,7 +520,7 @@ static void count(struct bench *b, unsigned pieces, bool in, bool shuffle)
 	uint64_t passed;
 	unsigned i, step = shuffle ? 7 : 0;
 
-	ring_init(b, 0);
+	ring_init(b, mode->features);
 	for (i = 0; i < BURST; i++)
 		bufs[i] = (struct vio_drvq_buf){ .segs = &segs[pieces * i],
 						 .out_num = (uint16_t)(in ? 0 : pieces),
@@ -500,6 +548,20 @@ static void count(struct bench *b, unsigned pieces, bool in, bool shuffle)
 	}
 }
 
+static const struct mode *find_mode(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < vio_array_size(modes); i++)
+		if (strcmp(modes[i].name, name) == 0)
+			return &modes[i];
+	fprintf(stderr,
+		"bench_ring: --mode %s: not split, packed, split-in-order, "
+		"packed-in-order\n",
+		name);
+	exit(2);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -509,11 +571,13 @@ int main(int argc, char **argv)
 		{ "pieces", required_argument, NULL, 'p' },
 		{ "shuffle", no_argument, NULL, 's' },
 		{ "in", no_argument, NULL, 'i' },
+		{ "mode", required_argument, NULL, 'm' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct bench b = { .frames = 8u << 20 };
 	unsigned long rounds = 5, pieces = 1, counted = 0;
 	bool shuffle = false, in = false;
+	const struct mode *mode = NULL;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -536,6 +600,9 @@ int main(int argc, char **argv)
 		case 'i':
 			in = true;
 			break;
+		case 'm':
+			mode = find_mode(optarg);
+			break;
 		default:
 			return 2;
 		}
@@ -547,7 +614,7 @@ int main(int argc, char **argv)
 	bench_init(&b);
 	if (counted) {
 		b.frames = vio_align_up(counted, BURST);
-		count(&b, (unsigned)pieces, in, shuffle);
+		count(&b, mode ? mode : &modes[0], (unsigned)pieces, in, shuffle);
 		return 0;
 	}
 	b.frames = vio_align_up(vio_max(b.frames, 4 * (uint64_t)SLICE), BURST);
@@ -555,6 +622,6 @@ int main(int argc, char **argv)
 		printf("one core only: nothing to hand over to\n");
 		return 0;
 	}
-	compare(&b, (unsigned)rounds);
+	compare(&b, (unsigned)rounds, mode);
 	return 0;
 }

@@ -104,6 +104,7 @@ static const struct option driver_long_options[] = {
 	{ "size", required_argument, NULL, 'z' },
 	{ "queue-pairs", required_argument, NULL, 'q' },
 	{ "patience", required_argument, NULL, 'p' },
+	{ "features", required_argument, NULL, 'F' },
 	{ "verify", no_argument, NULL, 'c' },
 	{ "reconnect", no_argument, NULL, 'r' },
 	{ "json", no_argument, NULL, 'j' },
@@ -138,6 +139,9 @@ static int parse_driver_option(int c, struct driver_options *opt)
 		return ret;
 	case 'p':
 		return front_seconds(COMMAND, "--patience", optarg, 0.1, 86400, &conf->patience);
+	case 'F':
+		return tool_features_option(COMMAND, "--features", optarg, &conf->add,
+					    &conf->remove);
 	case 'c':
 		conf->verify = true;
 		return 0;
@@ -254,6 +258,7 @@ static const char synopsis[] =
 	"  --verify                check every byte, and the order, of what comes back (for rxonly,\n"
 	"                          of what the back end `source` makes); macswap-check always does\n"
 	"  --queue-pairs N         default 1\n"
+	"  --features +NAME,-NAME  features to accept beside the usual ones, or not\n"
 	"  --reconnect             wait for a device that goes away, and go on\n"
 	"  --patience S            in which something has to move; default 10\n"
 	"\n"

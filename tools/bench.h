@@ -23,9 +23,10 @@ struct bench_conf {
 	double patience; /* seconds in which something has to move, or the run ends */
 	uint32_t size;	 /* bytes of each frame; 0: random */
 	unsigned pairs;
-	bool verify;	/* every byte of what comes is checked */
-	bool reconnect; /* a device that goes away is waited for */
-	bool progress;	/* a line on standard error that changes */
+	struct vio_features add, remove; /* of what the driver accepts */
+	bool verify;			 /* every byte of what comes is checked */
+	bool reconnect;			 /* a device that goes away is waited for */
+	bool progress;			 /* a line on standard error that changes */
 };
 
 struct bench_result {

@@ -528,7 +528,7 @@ static int open_device(struct run *run)
 		.tx = { .free = free_sent, .unsent = free_unsent },
 		.ctx = run,
 	};
-	struct front_conf front = { .at = conf->via };
+	struct front_conf front = { .at = conf->via, .add = conf->add, .remove = conf->remove };
 	struct vio_driver_queue_info rx;
 	int ret;
 

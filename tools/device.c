@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include <vioduct/backend.h>
-#include <vioduct/features.h>
 
 #include "device_report.h"
 #include "port/port.h"
@@ -114,24 +113,6 @@ static int parse_duplex(const char *text, struct vio_net_props *props)
 	return 0;
 }
 
-/* "+name,-name": what is to be offered beside, or not at all. */
-static int parse_features(char *text, struct vio_net_props *props)
-{
-	char *save = NULL, *word;
-
-	for (word = strtok_r(text, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
-		int bit = word[0] ? vio_feature_bit(word + 1) : -1;
-
-		if ((word[0] != '+' && word[0] != '-') || bit < 0)
-			return tool_usage("device",
-					  "--features: %s: must be +NAME or -NAME (see vioduct "
-					  "features for the names)",
-					  word);
-		vio_features_set(word[0] == '+' ? &props->add : &props->remove, (unsigned)bit);
-	}
-	return 0;
-}
-
 static int parse_socket(int c, struct vio_port_conf *conf)
 {
 	int64_t n;
@@ -186,7 +167,8 @@ static int parse_property(int c, struct vio_net_props *props)
 	case OPT_DUPLEX:
 		return parse_duplex(optarg, props);
 	case OPT_FEATURES:
-		return parse_features(optarg, props);
+		return tool_features_option("device", "--features", optarg, &props->add,
+					    &props->remove);
 	default:
 		props->tx = optarg;
 		return 0;

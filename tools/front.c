@@ -95,6 +95,8 @@ int front_probe(const char *command, const struct front_conf *conf, struct front
 	struct vio_error err = { "" };
 	int ret;
 
+	opts.want = vio_features_andnot(vio_features_or(vio_driver_default_features(), conf->add),
+					conf->remove);
 	ret = vio_driver_probe(front->transport, vio_dma_arena_host(front->arena), &opts,
 			       &front->drv, &err);
 	if (ret) {

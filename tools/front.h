@@ -35,6 +35,8 @@ struct front_conf {
 	uint64_t memory;     /* bytes for rings and frames */
 	uint32_t mtu;	     /* unless the device says it; 0: none */
 	uint32_t timeout_ms; /* to wait for the device */
+	/* features to accept beside the usual ones, or not */
+	struct vio_features add, remove;
 	const struct vio_driver_events *events;
 	void *events_ctx;
 };

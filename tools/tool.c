@@ -72,6 +72,24 @@ int tool_mac(const char *command, const char *option, const char *text, uint8_t 
 	return 0;
 }
 
+int tool_features_option(const char *command, const char *option, char *text,
+			 struct vio_features *add, struct vio_features *remove)
+{
+	char *save = NULL, *word;
+
+	for (word = strtok_r(text, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		int bit = word[0] ? vio_feature_bit(word + 1) : -1;
+
+		if ((word[0] != '+' && word[0] != '-') || bit < 0)
+			return tool_usage(command,
+					  "%s: %s: must be +NAME or -NAME (see vioduct features "
+					  "for the names)",
+					  option, word);
+		vio_features_set(word[0] == '+' ? add : remove, (unsigned)bit);
+	}
+	return 0;
+}
+
 int tool_bad_option(const char *command, char **argv, int result)
 {
 	const char *what = argv[optind - 1];

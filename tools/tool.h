@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <vioduct/virtio.h>
+#include <vioduct/features.h>
 
 enum { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2 };
 
@@ -35,6 +35,11 @@ int tool_number(const char *command, const char *option, const char *text, int64
 
 /* aa:bb:cc:dd:ee:ff. 0, or TOOL_USAGE with a message. */
 int tool_mac(const char *command, const char *option, const char *text, uint8_t mac[6]);
+
+/* "+NAME,-NAME…": features to add to a set, and to take out of it. Changes @text. 0, or TOOL_USAGE
+ * with a message. */
+int tool_features_option(const char *command, const char *option, char *text,
+			 struct vio_features *add, struct vio_features *remove);
 
 /* What getopt_long() could not make sense of: says it. Returns TOOL_USAGE. */
 int tool_bad_option(const char *command, char **argv, int result);

@@ -46,9 +46,9 @@ enum vio_vq_error {
 	VIO_VQ_ZERO_LENGTH,  /* descriptor of length 0 */
 	VIO_VQ_BAD_INDIRECT, /* indirect: not negotiated, bad length, nested, or with NEXT */
 	VIO_VQ_TOO_LONG,     /* chain carries more than 2^32-1 bytes, or too many pieces */
-	VIO_VQ_BAD_FLAGS,    /* packed: impossible AVAIL/USED combination */
+	VIO_VQ_BAD_FLAGS,    /* packed: impossible AVAIL/USED combination; a device may, too */
 	/* what a device may do to a driver */
-	VIO_VQ_USED_JUMP,     /* used index moved by more than what is in flight */
+	VIO_VQ_USED_JUMP,     /* used more than what is in flight, or what was not published */
 	VIO_VQ_BAD_ID,	      /* used id out of range */
 	VIO_VQ_NOT_IN_FLIGHT, /* used id that is not in flight (given twice, or never) */
 	VIO_VQ_BAD_USED_LEN,  /* used length above what was posted for writing */
@@ -134,8 +134,7 @@ VIO_API size_t vio_drvq_bytes(uint32_t num, uint64_t features);
 /*
  * Sets up a queue in @storage (vio_drvq_bytes() bytes, aligned to 64, owned by the caller for as
  * long as the queue is used). The ring is empty and interrupts ("used notifications") are off.
- * Returns 0; -EINVAL for a bad size, missing or unaligned areas; -EOPNOTSUPP for a ring format that
- * this build does not have.
+ * Returns 0; -EINVAL for a bad size, missing or unaligned areas, bad tables.
  */
 VIO_API int vio_drvq_init(void *storage, const struct vio_drvq_setup *setup, struct vio_drvq **q);
 
@@ -164,6 +163,9 @@ VIO_API bool vio_drvq_publish(struct vio_drvq *q);
 /*
  * Takes up to @n used buffers. Returns their number, or -EPROTO when the queue is (or just became)
  * broken: buffers before the bad one are delivered first.
+ *
+ * With IN_ORDER the device may say of a batch of buffers only how much it wrote into the last; the
+ * others count as written to their end (virtio 1.4, 2.7.9 and 2.8.8), and that is their len.
  */
 VIO_API int vio_drvq_reap_burst(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
 
@@ -175,7 +177,8 @@ VIO_API bool vio_drvq_has_used(const struct vio_drvq *q);
  * once it has used @after more than one (or all that are in flight, when those are fewer). Returns
  * true when so many used buffers are there already: the caller must reap them, for no interrupt
  * will come for those (virtio 1.4, 2.7.7.1; assertion 14). Asks once: to be asked anew after each
- * reap. False on a broken queue.
+ * reap. In a packed ring it is descriptors that are counted: the interrupt comes at that buffer when
+ * all in flight have as many, else about there. False on a broken queue.
  */
 VIO_API bool vio_drvq_notify_enable(struct vio_drvq *q, uint16_t after);
 VIO_API void vio_drvq_notify_disable(struct vio_drvq *q);
@@ -213,8 +216,13 @@ struct vio_devq_setup {
 	uint32_t num;
 	uint64_t features;	   /* negotiated */
 	struct vio_vq_areas areas; /* checked spans */
-	uint32_t base; /* where to go on: split: next available index, 0 on a fresh ring;
-				      packed: avail off:15|wrap:1 in the low half, used in the high */
+	/*
+	 * Where to go on. Split: the next available index, 0 on a fresh ring. Packed: the next
+	 * available position, off:15|wrap:1, in the low half, the next used one in the high half,
+	 * 0x80008000 on a fresh ring. The ring goes on at the used one, so that what lies between
+	 * is taken (again); a high half of 0 stands for the same as the low one.
+	 */
+	uint32_t base;
 };
 
 /* Private storage for a device queue of @num descriptors: bytes, to be aligned to 64. */
@@ -224,8 +232,7 @@ VIO_API size_t vio_devq_bytes(uint32_t num, uint64_t features);
  * Sets up a queue in @storage (vio_devq_bytes() bytes, aligned to 64, the caller's for as long as
  * the queue is used). Kicks are disabled. For split the used index goes on from what the used ring
  * holds (which the driver may have written: it is only ever counted from). Returns 0; -EINVAL for
- * a bad size, base, missing, unaligned or overlapping areas; -EOPNOTSUPP for a ring format that
- * this build does not have.
+ * a bad size, base, missing, unaligned or overlapping areas.
  */
 VIO_API int vio_devq_init(void *storage, const struct vio_devq_setup *setup, struct vio_devq **q);
 
@@ -264,8 +271,9 @@ VIO_API unsigned vio_devq_pool_min(uint32_t num);
 VIO_API void vio_devq_unpop(struct vio_devq *q, const struct vio_chain *chains, unsigned n);
 
 /*
- * Returns @n buffers to the driver with chains[i].written bytes each (assertion 7). The driver sees
- * none of them before vio_devq_publish(). Returns 0, or -EPROTO on a broken queue.
+ * Returns @n buffers to the driver with chains[i].written bytes each (assertion 7), with IN_ORDER
+ * those that were popped first. The driver sees none of them before vio_devq_publish(). Returns 0,
+ * or -EPROTO on a broken queue.
  */
 VIO_API int vio_devq_push_burst(struct vio_devq *q, const struct vio_chain *chains, unsigned n);
 
@@ -276,13 +284,15 @@ VIO_API bool vio_devq_publish(struct vio_devq *q);
 /* True when the driver has made something available that was not popped. Reads one shared word. */
 VIO_API bool vio_devq_has_avail(struct vio_devq *q);
 
-/* How many buffers the driver has made available that were not popped. Reads one shared word. */
+/* How many buffers the driver has made available that were not popped. Reads one shared word, or in
+ * a packed ring one for each descriptor of theirs. */
 VIO_API uint32_t vio_devq_avail_count(struct vio_devq *q);
 
 /*
  * Asks the driver for a kick as soon as more than @beyond buffers are available (0: any at all; a
  * receiver that needs more than are there passes what it saw). Returns true when there are more
- * already: the caller must look, for no kick will come for those.
+ * already: the caller must look, for no kick will come for those. In a packed ring with EVENT_IDX
+ * the kick may come before so many, when what comes is in chains of several descriptors.
  */
 VIO_API bool vio_devq_kick_enable(struct vio_devq *q, uint32_t beyond);
 VIO_API void vio_devq_kick_disable(struct vio_devq *q);

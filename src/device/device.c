@@ -32,7 +32,8 @@
 	 vio_feature(VIO_NET_F_HOST_TSO4) | vio_feature(VIO_NET_F_HOST_TSO6) | \
 	 vio_feature(VIO_NET_F_HOST_ECN) | vio_feature(VIO_NET_F_HOST_UFO) |   \
 	 vio_feature(VIO_NET_F_HOST_USO) | vio_feature(VIO_NET_F_MRG_RXBUF) |  \
-	 vio_feature(VIO_NET_F_MAC) | vio_feature(VIO_NET_F_STATUS))
+	 vio_feature(VIO_NET_F_MAC) | vio_feature(VIO_NET_F_STATUS) |          \
+	 vio_feature(VIO_F_RING_PACKED) | vio_feature(VIO_F_IN_ORDER))
 
 /* Which feature lets the guest be handed which offload of the back end. */
 static const struct {

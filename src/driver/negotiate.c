@@ -49,6 +49,8 @@ static const uint8_t known[] = {
 	VIO_NET_F_SPEED_DUPLEX,
 	VIO_F_INDIRECT_DESC,
 	VIO_F_EVENT_IDX,
+	VIO_F_RING_PACKED,
+	VIO_F_IN_ORDER,
 	VIO_F_VERSION_1,
 };
 

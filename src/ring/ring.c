@@ -38,11 +38,14 @@
  * other, so no wake-up is lost. While a side polls it leaves notifications off, and with event
  * index it need not even write for that: an event that lies behind stays behind for a lap of 65536.
  *
- * Formats: split_driver.c and split_device.c. This file chooses one at set-up and dispatches.
+ * Formats: split_driver.c and split_device.c, packed_driver.c and packed_device.c; what the device
+ * sides share is in chain.h. This file chooses one at set-up and dispatches. IN_ORDER is a format of
+ * its own where buffers come back: one used entry may stand for several of them.
  */
 #include <errno.h>
 
 #include "base/barrier.h"
+#include "ring/chain.h"
 #include "ring/ring.h"
 
 static const char *const error_names[VIO_VQ_NR_ERRORS] = {
@@ -73,10 +76,22 @@ const char *vio_vq_error_name(enum vio_vq_error error)
 
 /* ---- Geometry ---------------------------------------------------------------------------- */
 
+static bool is_packed(uint64_t features)
+{
+	return (features & vio_feature(VIO_F_RING_PACKED)) != 0;
+}
+
 struct vio_vq_sizes vio_vq_area_sizes(uint32_t num, uint64_t features)
 {
-	if (features & vio_feature(VIO_F_RING_PACKED))
-		return (struct vio_vq_sizes){ 16 * (size_t)num, 4, 4, 16, 4, 4 };
+	if (is_packed(features))
+		return (struct vio_vq_sizes){
+			.desc = VIO_PVIRTQ_DESC_SIZE(num),
+			.driver = sizeof(struct vio_pvirtq_event),
+			.device = sizeof(struct vio_pvirtq_event),
+			.desc_align = VIO_PVIRTQ_DESC_ALIGN,
+			.driver_align = VIO_PVIRTQ_EVENT_ALIGN,
+			.device_align = VIO_PVIRTQ_EVENT_ALIGN,
+		};
 	return (struct vio_vq_sizes){
 		.desc = VIO_VIRTQ_DESC_SIZE(num),
 		.driver = VIO_VIRTQ_AVAIL_SIZE(num),
@@ -91,7 +106,7 @@ int vio_vq_check_size(uint32_t num, uint64_t features)
 {
 	if (num < 1 || num > VIO_VQ_MAX_SIZE)
 		return -EINVAL;
-	if (!(features & vio_feature(VIO_F_RING_PACKED)) && !vio_is_pow2(num))
+	if (!is_packed(features) && !vio_is_pow2(num))
 		return -EINVAL;
 	return 0;
 }
@@ -108,27 +123,19 @@ bool vio_vq_areas_ok(const struct vio_vq_areas *areas, const struct vio_vq_sizes
 	       area_ok(areas->device, sizes->device_align);
 }
 
-/* The features that change the format of a ring, of which only plain split is built here. */
-static bool format_supported(uint64_t features)
-{
-	return !(features & (vio_feature(VIO_F_RING_PACKED) | vio_feature(VIO_F_IN_ORDER)));
-}
-
 /* ---- Driver side ------------------------------------------------------------------------- */
 
 size_t vio_drvq_bytes(uint32_t num, uint64_t features)
 {
-	(void)features;
-	return vio_split_drvq_bytes(num);
+	return is_packed(features) ? vio_packed_drvq_bytes(num) : vio_split_drvq_bytes(num);
 }
 
 int vio_drvq_init(void *storage, const struct vio_drvq_setup *setup, struct vio_drvq **q)
 {
-	if (!format_supported(setup->features))
-		return -EOPNOTSUPP;
 	if (vio_vq_check_size(setup->num, setup->features) < 0)
 		return -EINVAL;
-	return vio_split_drvq_init(storage, setup, q);
+	return is_packed(setup->features) ? vio_packed_drvq_init(storage, setup, q) :
+					    vio_split_drvq_init(storage, setup, q);
 }
 
 uint32_t vio_drvq_free(const struct vio_drvq *q)
@@ -238,8 +245,7 @@ void vio_drvq_broken_notify_disable(struct vio_drvq *q)
 
 size_t vio_devq_bytes(uint32_t num, uint64_t features)
 {
-	(void)features;
-	return vio_split_devq_bytes(num);
+	return is_packed(features) ? vio_packed_devq_bytes(num) : vio_split_devq_bytes(num);
 }
 
 /* Whether two areas of local memory have a byte in common. */
@@ -255,8 +261,6 @@ int vio_devq_init(void *storage, const struct vio_devq_setup *setup, struct vio_
 	const struct vio_vq_areas *a = &setup->areas;
 	struct vio_vq_sizes s;
 
-	if (!format_supported(setup->features))
-		return -EOPNOTSUPP;
 	if (vio_vq_check_size(setup->num, setup->features) < 0)
 		return -EINVAL;
 	s = vio_vq_area_sizes(setup->num, setup->features);
@@ -267,7 +271,13 @@ int vio_devq_init(void *storage, const struct vio_devq_setup *setup, struct vio_
 	    overlap(a->desc, s.desc, a->device, s.device) ||
 	    overlap(a->driver, s.driver, a->device, s.device))
 		return -EINVAL;
-	return vio_split_devq_init(storage, setup, q);
+	return is_packed(setup->features) ? vio_packed_devq_init(storage, setup, q) :
+					    vio_split_devq_init(storage, setup, q);
+}
+
+unsigned vio_devq_pool_min(uint32_t num)
+{
+	return num + CHAIN_EXTRA_PIECES + 1;
 }
 
 void vio_devq_move(struct vio_devq *q, const struct vio_vq_areas *areas)
@@ -326,7 +336,7 @@ bool vio_devq_publish(struct vio_devq *q)
 
 bool vio_devq_has_avail(struct vio_devq *q)
 {
-	return q->ops->avail_count(q) != 0;
+	return q->ops->has_avail(q);
 }
 
 uint32_t vio_devq_avail_count(struct vio_devq *q)
@@ -358,6 +368,12 @@ int vio_devq_broken_push(struct vio_devq *q, const struct vio_chain *chains, uns
 }
 
 bool vio_devq_broken_publish(struct vio_devq *q)
+{
+	(void)q;
+	return false;
+}
+
+bool vio_devq_broken_has_avail(const struct vio_devq *q)
 {
 	(void)q;
 	return false;

@@ -42,6 +42,7 @@ struct vio_devq_ops {
 			 unsigned n, struct vio_iov *iov, unsigned niov);
 	int (*push_burst)(struct vio_devq *q, const struct vio_chain *chains, unsigned n);
 	bool (*publish)(struct vio_devq *q);
+	bool (*has_avail)(const struct vio_devq *q);
 	uint32_t (*avail_count)(const struct vio_devq *q);
 	bool (*kick_enable)(struct vio_devq *q, uint32_t beyond);
 	void (*kick_disable)(struct vio_devq *q);
@@ -59,6 +60,30 @@ struct vio_devq {
 	uint32_t error;	    /* enum vio_vq_error; other threads may read it */
 };
 
+/*
+ * A descriptor of either format as two words, so that it moves with two loads or stores: the
+ * address, and the rest. Holds values of this machine's byte order in private memory and
+ * little-endian ones in shared memory; struct vio_virtq_desc and struct vio_pvirtq_desc are the same
+ * memory by field.
+ */
+struct ring_desc {
+	uint64_t addr;
+	uint64_t meta; /* split: len:32 | flags:16 | next:16; packed: len:32 | id:16 | flags:16 */
+} __attribute__((may_alias));
+
+VIO_STATIC_ASSERT(sizeof(struct ring_desc) == sizeof(struct vio_virtq_desc) &&
+			  sizeof(struct ring_desc) == sizeof(struct vio_pvirtq_desc),
+		  "not a descriptor");
+
+/*
+ * Whether moving an index from @old to @new passed @event (virtio 1.4, 2.7.10: the side that reads
+ * the event word asks for a notification "when the index reaches event + 1"). All modulo 2^16.
+ */
+static vio_always_inline bool ring_need_event(uint16_t event, uint16_t new, uint16_t old)
+{
+	return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
+}
+
 /* For the broken tables of all formats. */
 int vio_drvq_broken_add(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsigned n);
 int vio_drvq_broken_reap(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
@@ -71,6 +96,7 @@ int vio_devq_broken_pop(struct vio_devq *q, const struct vio_mem *mem, struct vi
 			unsigned n, struct vio_iov *iov, unsigned niov);
 int vio_devq_broken_push(struct vio_devq *q, const struct vio_chain *chains, unsigned n);
 bool vio_devq_broken_publish(struct vio_devq *q);
+bool vio_devq_broken_has_avail(const struct vio_devq *q);
 uint32_t vio_devq_broken_avail_count(const struct vio_devq *q);
 bool vio_devq_broken_kick_enable(struct vio_devq *q, uint32_t beyond);
 void vio_devq_broken_kick_disable(struct vio_devq *q);
@@ -78,10 +104,16 @@ void vio_devq_broken_kick_disable(struct vio_devq *q);
 /* Whether all three areas are there and aligned as @sizes asks. */
 bool vio_vq_areas_ok(const struct vio_vq_areas *areas, const struct vio_vq_sizes *sizes);
 
-/* The split format. */
+/* The split format. IN_ORDER is a table of functions of its own. */
 size_t vio_split_drvq_bytes(uint32_t num);
 int vio_split_drvq_init(void *storage, const struct vio_drvq_setup *setup, struct vio_drvq **q);
 size_t vio_split_devq_bytes(uint32_t num);
 int vio_split_devq_init(void *storage, const struct vio_devq_setup *setup, struct vio_devq **q);
+
+/* The packed format, likewise. */
+size_t vio_packed_drvq_bytes(uint32_t num);
+int vio_packed_drvq_init(void *storage, const struct vio_drvq_setup *setup, struct vio_drvq **q);
+size_t vio_packed_devq_bytes(uint32_t num);
+int vio_packed_devq_init(void *storage, const struct vio_devq_setup *setup, struct vio_devq **q);
 
 #endif

@@ -15,15 +15,16 @@
 #include <string.h>
 
 #include "ring/split.h"
+#include "ring/tables.h"
 
 /* A slot's head part holds for a buffer of one descriptor whenever its meta has neither NEXT nor
  * INDIRECT; so an unchanged meta means an unchanged head part, and only the token is set. */
 struct split_slot {
-	struct split_desc desc; /* what the descriptor in shared memory holds */
-	void *token;		/* of the buffer in flight that begins here; NULL: none does */
-	uint32_t in_len;	/* head: bytes posted for the device to write */
-	uint16_t count;		/* head: descriptors in the ring */
-	uint16_t table;		/* head: indirect table + 1; 0: none */
+	struct ring_desc desc; /* what the descriptor in shared memory holds */
+	void *token;	       /* of the buffer in flight that begins here; NULL: none does */
+	uint32_t in_len;       /* head: bytes posted for the device to write */
+	uint16_t count;	       /* head: descriptors in the ring */
+	uint16_t table;	       /* head: indirect table + 1; 0: none */
 };
 VIO_STATIC_ASSERT(sizeof(struct split_slot) == 32, "two slots fill a cache line");
 
@@ -33,7 +34,7 @@ struct split_drvq {
 	/* Constant from set-up on. */
 	uint32_t mask; /* num - 1 */
 	bool event_idx;
-	struct split_desc *desc;	   /* shared, ours to write */
+	struct ring_desc *desc;		   /* shared, ours to write */
 	struct vio_virtq_avail *avail;	   /* shared, ours to write */
 	uint16_t *used_event;		   /* shared, ours to write */
 	const struct vio_virtq_used *used; /* shared, the device writes it */
@@ -41,10 +42,7 @@ struct split_drvq {
 	struct split_slot *slots;	   /* one per descriptor */
 	uint16_t *free_ids;		   /* free descriptors are [free_head, free_tail) & mask */
 	uint16_t *avail_ids;		   /* what the available ring holds */
-	uint16_t *free_tables;		   /* stack of free indirect tables */
-	struct split_desc *indirect;	   /* shared, ours to write */
-	uint64_t indirect_addr;
-	uint16_t indirect_max;
+	struct ring_tables tables;
 
 	/* Ours alone; free-running. */
 	uint16_t avail_idx vio_cacheline; /* next available entry */
@@ -55,7 +53,9 @@ struct split_drvq {
 	uint16_t free_tail;
 	uint16_t used_event_now; /* what *used_event holds */
 	bool notify_on;
-	uint16_t nr_free_tables;
+	/* IN_ORDER: the batch of buffers that is being reaped. */
+	uint16_t batch_left; /* buffers of it */
+	uint32_t batch_len;  /* written into its last */
 	uint32_t detach_pos; /* where split_detach() looks next */
 };
 
@@ -72,7 +72,7 @@ static vio_always_inline const struct split_drvq *split_const(const struct vio_d
 /* ---- Adding ------------------------------------------------------------------------------ */
 
 /* Makes descriptor @id hold @addr and @meta. Returns whether the meta changed. */
-static vio_always_inline bool write_desc(struct split_desc *desc, struct split_slot *slot,
+static vio_always_inline bool write_desc(struct ring_desc *desc, struct split_slot *slot,
 					 uint64_t addr, uint64_t meta)
 {
 	if (slot->desc.addr != addr) {
@@ -127,15 +127,15 @@ static void add_linked(struct split_drvq *q, const struct vio_drvq_buf *buf, uin
 static void add_indirect(struct split_drvq *q, const struct vio_drvq_buf *buf, uint16_t id)
 {
 	unsigned i, n = (unsigned)buf->out_num + buf->in_num;
-	uint16_t table = q->free_tables[--q->nr_free_tables];
-	size_t first = (size_t)table * q->indirect_max;
-	struct split_desc *desc = q->indirect + first;
+	uint16_t table = q->tables.free[--q->tables.nr_free];
+	size_t first = (size_t)table * q->tables.max;
+	struct ring_desc *desc = q->tables.desc + first;
 
 	for (i = 0; i < n; i++) {
 		vio_store(&desc[i].addr, vio_le64(buf->segs[i].addr));
 		vio_store(&desc[i].meta, vio_le64(seg_meta(buf, i, (uint16_t)(i + 1))));
 	}
-	write_desc(&q->desc[id], &q->slots[id], q->indirect_addr + first * sizeof(*desc),
+	write_desc(&q->desc[id], &q->slots[id], q->tables.addr + first * sizeof(*desc),
 		   n * sizeof(*desc) | SPLIT_META_INDIRECT);
 	q->slots[id].table = (uint16_t)(table + 1);
 }
@@ -148,22 +148,13 @@ static void add_indirect(struct split_drvq *q, const struct vio_drvq_buf *buf, u
 static int add_many(struct split_drvq *q, const struct vio_drvq_buf *buf, uint32_t head,
 		    uint32_t free)
 {
-	unsigned i, n = (unsigned)buf->out_num + buf->in_num;
+	unsigned n = (unsigned)buf->out_num + buf->in_num;
 	struct split_slot *slot = &q->slots[q->free_ids[head & q->mask]];
-	uint64_t in_len = 0, total = 0;
-	uint32_t taken = 1;
+	uint32_t in_len, taken = 1;
 
-	/* virtio 1.4, 2.7.5.3.1: no chain is longer than the queue, in a table or not. */
-	if (n == 0 || n > q->q.num)
+	if (!ring_buf_ok(buf, q->q.num, &in_len))
 		return -EINVAL;
-	for (i = 0; i < n; i++) {
-		total += buf->segs[i].len;
-		if (i >= buf->out_num)
-			in_len += buf->segs[i].len;
-	}
-	if (total > UINT32_MAX)
-		return -EINVAL;
-	if (n <= q->indirect_max && q->nr_free_tables > 0) {
+	if (ring_tables_fit(&q->tables, n)) {
 		add_indirect(q, buf, (uint16_t)(slot - q->slots));
 	} else if (n <= free) {
 		add_linked(q, buf, head);
@@ -172,7 +163,7 @@ static int add_many(struct split_drvq *q, const struct vio_drvq_buf *buf, uint32
 	} else {
 		return 0;
 	}
-	slot->in_len = (uint32_t)in_len;
+	slot->in_len = in_len;
 	slot->count = (uint16_t)taken;
 	slot->token = buf->token;
 	return (int)taken;
@@ -209,13 +200,13 @@ static vio_always_inline int add_two(struct split_drvq *q, const struct vio_drvq
 static vio_noinline int add_chain(struct split_drvq *q, const struct vio_drvq_buf *buf,
 				  uint32_t head, uint32_t free)
 {
-	if (vio_likely(buf->out_num + buf->in_num == 2 && free >= 2 && q->nr_free_tables == 0))
+	if (vio_likely(buf->out_num + buf->in_num == 2 && free >= 2 && q->tables.nr_free == 0))
 		return add_two(q, buf, head);
 	return add_many(q, buf, head, free);
 }
 
 /* Adds a buffer of the one piece that is @buf's, at descriptor @id. */
-static vio_always_inline void add_one(struct split_desc *desc, struct split_slot *slot,
+static vio_always_inline void add_one(struct ring_desc *desc, struct split_slot *slot,
 				      const struct vio_drvq_buf *buf)
 {
 	uint64_t meta = buf->segs->len | (uint64_t)buf->in_num << 33; /* WRITE when it is one */
@@ -228,7 +219,7 @@ static vio_always_inline void add_one(struct split_desc *desc, struct split_slot
 static int split_add_burst(struct vio_drvq *base, const struct vio_drvq_buf *bufs, unsigned n)
 {
 	struct split_drvq *q = split(base);
-	struct split_desc *const desc = q->desc;
+	struct ring_desc *const desc = q->desc;
 	struct split_slot *const slots = q->slots;
 	const uint16_t *const free_ids = q->free_ids;
 	uint16_t *const avail_ids = q->avail_ids;
@@ -280,7 +271,7 @@ static bool split_publish(struct vio_drvq *base)
 	/* virtio 1.4, 2.7.13.4.1. Pairs with the one in split_device.c, split_kick_enable(). */
 	vio_mb();
 	if (q->event_idx)
-		return split_need_event(vio_le16(vio_load(q->avail_event)), new, old);
+		return ring_need_event(vio_le16(vio_load(q->avail_event)), new, old);
 	return !(vio_le16(vio_load(&q->used->flags)) & VIO_VIRTQ_USED_F_NO_NOTIFY);
 }
 
@@ -310,7 +301,7 @@ static vio_always_inline uint32_t free_chain(struct split_drvq *q, const struct 
 	unsigned left;
 
 	if (slot->table)
-		q->free_tables[q->nr_free_tables++] = (uint16_t)(slot->table - 1);
+		q->tables.free[q->tables.nr_free++] = (uint16_t)(slot->table - 1);
 	for (left = slot->count - 1u; left > 0; left--) {
 		uint16_t id = split_meta_next(slot->desc.meta);
 
@@ -330,6 +321,16 @@ static vio_cold enum vio_vq_error used_error(const struct split_drvq *q, uint32_
 	return VIO_VQ_BAD_USED_LEN;
 }
 
+/* Counts in how many there are to reap, up to @n. Returns that or -EPROTO. */
+static vio_always_inline int reap_ready(struct split_drvq *q, unsigned n)
+{
+	int ready = (uint16_t)(q->used_seen - q->used_idx);
+
+	if ((unsigned)ready < n)
+		ready = used_refresh(q);
+	return ready < 0 ? ready : (int)vio_min(n, (unsigned)ready);
+}
+
 static int split_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
 {
 	struct split_drvq *q = split(base);
@@ -338,15 +339,12 @@ static int split_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, u
 	uint16_t *const free_ids = q->free_ids;
 	const uint32_t mask = q->mask;
 	uint32_t used_idx = q->used_idx, tail = q->free_tail, first = tail;
-	int ready = (uint16_t)(q->used_seen - used_idx);
+	int ready = reap_ready(q, n);
 	unsigned i;
 
-	if ((unsigned)ready < n) {
-		ready = used_refresh(q);
-		if (vio_unlikely(ready < 0))
-			return ready;
-		n = vio_min(n, (unsigned)ready);
-	}
+	if (vio_unlikely(ready < 0))
+		return ready;
+	n = (unsigned)ready;
 	for (i = 0; i < n; i++) {
 		uint32_t id = vio_le32(vio_load(&ring[used_idx & mask].id));
 		uint32_t len = vio_le32(vio_load(&ring[used_idx & mask].len));
@@ -373,6 +371,80 @@ static int split_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, u
 	q->q.in_flight -= i;
 	q->free_tail = (uint16_t)tail;
 	q->used_idx = (uint16_t)used_idx;
+	return (int)i;
+}
+
+/*
+ * IN_ORDER (virtio 1.4, 2.7.9): the used entry at used_idx is of a batch, which ends with the buffer
+ * that it names. Those before it are the oldest in flight, in the order in which our copy of the
+ * available ring has them. Returns how many they are together, or the reason, negative, when the
+ * entry is a lie.
+ */
+static int find_batch(const struct split_drvq *q, uint32_t used_idx, uint32_t id, uint32_t len)
+{
+	uint32_t i = 0, ready = (uint16_t)(q->used_seen - used_idx);
+
+	while (i < ready && q->avail_ids[(used_idx + i) & q->mask] != id)
+		i++;
+	if (vio_unlikely(i == ready)) {
+		/* In flight, but not among as many as the used index says. */
+		if (id <= q->mask && q->slots[id].token)
+			return -VIO_VQ_USED_JUMP;
+		return -(int)used_error(q, id);
+	}
+	return len > q->slots[id].in_len ? -VIO_VQ_BAD_USED_LEN : (int)i + 1;
+}
+
+static int split_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
+{
+	struct split_drvq *q = split(base);
+	const struct vio_virtq_used_elem *const ring = q->used->ring;
+	struct split_slot *const slots = q->slots;
+	uint16_t *const free_ids = q->free_ids;
+	const uint32_t mask = q->mask;
+	uint32_t used_idx = q->used_idx, tail = q->free_tail, first = tail;
+	int batch = q->batch_left, ready = reap_ready(q, n);
+	uint32_t len = q->batch_len;
+	unsigned i;
+
+	if (vio_unlikely(ready < 0))
+		return ready;
+	n = (unsigned)ready;
+	for (i = 0; i < n; i++) {
+		uint32_t pos = used_idx & mask, head = q->avail_ids[pos];
+		struct split_slot *slot = &slots[head];
+
+		if (batch == 0) {
+			uint32_t id = vio_le32(vio_load(&ring[pos].id));
+
+			len = vio_le32(vio_load(&ring[pos].len));
+			batch = 1;
+			if (id != head || vio_unlikely(len > slot->in_len))
+				batch = find_batch(q, used_idx, id, len);
+			if (vio_unlikely(batch < 0))
+				break;
+		}
+		batch--;
+		done[i].token = slot->token;
+		/* Those that were skipped count as used to their end. */
+		done[i].len = batch == 0 ? len : slot->in_len;
+		slot->token = NULL;
+		free_ids[tail & mask] = (uint16_t)head;
+		if (vio_unlikely(slot->desc.meta & (SPLIT_META_NEXT | SPLIT_META_INDIRECT)))
+			tail = free_chain(q, slot, tail);
+		tail++;
+		used_idx++;
+	}
+	if (vio_unlikely(batch < 0 && i == 0)) {
+		vio_drvq_break(&q->q, (enum vio_vq_error) - batch);
+		return -EPROTO;
+	}
+	q->q.free += tail - first;
+	q->q.in_flight -= i;
+	q->free_tail = (uint16_t)tail;
+	q->used_idx = (uint16_t)used_idx;
+	q->batch_left = (uint16_t)vio_max(batch, 0);
+	q->batch_len = len;
 	return (int)i;
 }
 
@@ -477,6 +549,18 @@ static const struct vio_drvq_ops split_drvq_ops = {
 	.avail_pos = split_avail_pos,
 };
 
+static const struct vio_drvq_ops split_drvq_in_order_ops = {
+	.broken = &split_drvq_broken_ops,
+	.add_burst = split_add_burst,
+	.publish = split_publish,
+	.reap_burst = split_reap_in_order,
+	.has_used = split_has_used,
+	.notify_enable = split_notify_enable,
+	.notify_disable = split_notify_disable,
+	.detach = split_detach,
+	.avail_pos = split_avail_pos,
+};
+
 /* Lays the private tables out behind the queue in @storage; with NULL only counts the bytes. */
 static size_t lay_out(struct split_drvq *q, uint32_t num)
 {
@@ -490,7 +574,7 @@ static size_t lay_out(struct split_drvq *q, uint32_t num)
 		q->slots = (struct split_slot *)(void *)(storage + slots);
 		q->free_ids = (uint16_t *)(void *)(storage + free_ids);
 		q->avail_ids = (uint16_t *)(void *)(storage + avail_ids);
-		q->free_tables = (uint16_t *)(void *)(storage + free_tables);
+		q->tables.free = (uint16_t *)(void *)(storage + free_tables);
 	}
 	return vio_align_up(free_tables + num * sizeof(uint16_t), VIO_CACHE_LINE);
 }
@@ -498,24 +582,6 @@ static size_t lay_out(struct split_drvq *q, uint32_t num)
 size_t vio_split_drvq_bytes(uint32_t num)
 {
 	return lay_out(NULL, num);
-}
-
-static int init_indirect(struct split_drvq *q, const struct vio_drvq_setup *setup)
-{
-	uint32_t i, tables = vio_min((uint32_t)setup->indirect_tables, setup->num);
-
-	if (!(setup->features & vio_feature(VIO_F_INDIRECT_DESC)) || tables == 0)
-		return 0;
-	if (!setup->indirect || (uintptr_t)setup->indirect % sizeof(struct split_desc) != 0 ||
-	    setup->indirect_max == 0)
-		return -EINVAL;
-	q->indirect = setup->indirect;
-	q->indirect_addr = setup->indirect_addr;
-	q->indirect_max = setup->indirect_max;
-	for (i = 0; i < tables; i++)
-		q->free_tables[i] = (uint16_t)(tables - 1 - i);
-	q->nr_free_tables = (uint16_t)tables;
-	return 0;
 }
 
 int vio_split_drvq_init(void *storage, const struct vio_drvq_setup *setup, struct vio_drvq **out)
@@ -529,10 +595,11 @@ int vio_split_drvq_init(void *storage, const struct vio_drvq_setup *setup, struc
 		return -EINVAL;
 	memset(q, 0, sizeof(*q));
 	lay_out(q, num);
-	err = init_indirect(q, setup);
+	err = ring_tables_init(&q->tables, setup, q->tables.free);
 	if (err < 0)
 		return err;
-	q->q.ops = &split_drvq_ops;
+	q->q.ops = setup->features & vio_feature(VIO_F_IN_ORDER) ? &split_drvq_in_order_ops :
+								   &split_drvq_ops;
 	q->q.num = num;
 	q->q.free = num;
 	q->mask = num - 1;

@@ -15,7 +15,7 @@ SECONDS = 3
 CAPTURED_BYTES = 4 << 20
 
 
-@pytest.fixture(scope="module", params=["modern", "legacy", "two-pairs"])
+@pytest.fixture(scope="module", params=["modern", "legacy", "packed", "two-pairs"])
 def rig(request, image):
     rig = TapRig(image, request.param)
     try:

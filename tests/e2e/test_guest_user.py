@@ -17,7 +17,7 @@ MIB = 1 << 20
 SIZE = 16 * MIB
 
 
-@pytest.fixture(scope="module", params=["modern", "legacy", "two-pairs"])
+@pytest.fixture(scope="module", params=["modern", "legacy", "packed", "two-pairs"])
 def rig(request, image):
     rig = UserRig(image, request.param)
     try:

@@ -30,7 +30,8 @@ def seconds_for(frames):
 # The driver's own variants choose its data path: by default mergeable and in order where offered.
 @pytest.mark.parametrize("options, size", [
     ("", 64), ("", 1500), ("in_order=0", 64), ("mrg_rxbuf=0", 64), ("mrg_rxbuf=0,in_order=0", 1500),
-    ("mrg_rxbuf=0,in_order=0,vectorized=1", 64),
+    ("mrg_rxbuf=0,in_order=0,vectorized=1", 64), ("packed_vq=1", 64), ("packed_vq=1,in_order=0", 64),
+    ("packed_vq=1,mrg_rxbuf=0,vectorized=1", 64),
 ])
 def test_transmitted_frames_are_all_counted(scratch, options, size):
     transmit(scratch, FRAMES // 5, size, options)
@@ -66,14 +67,16 @@ def transmit(scratch, frames, size, options, pairs=1):
     return counters
 
 
+@pytest.mark.parametrize("options", ["", "packed_vq=1", "packed_vq=1,in_order=0",
+                                     "packed_vq=1,mrg_rxbuf=0,vectorized=1"])
 @pytest.mark.parametrize("size", [64, 1514])
 @pytest.mark.parametrize("frames", MANY)
-def test_generated_frames_are_all_received(scratch, frames, size):
+def test_generated_frames_are_all_received(scratch, frames, size, options):
     path = os.path.join(scratch, "s")
     rate = "" if frames > 10 ** 6 else ",rate=200000"
     with Device(["--socket-path", path, "--backend", "source,size=%d%s" % (size, rate)]) as device:
         device.wait_listening()
-        with Testpmd("driver", path, "rxonly") as driver:
+        with Testpmd("driver", path, "rxonly", options) as driver:
             driver.wait_ready().start()
             poll(lambda: driver.statistics()["rx_packets"] >= frames, seconds_for(frames),
                  "%d frames were not received" % frames, 0.1)
@@ -105,7 +108,8 @@ def test_frames_echoed_by_the_device_come_back(scratch):
     assert 0 <= counters.total("tx", "packets") - counters.total("rx", "packets") <= 2 * RING
 
 
-def test_swapped_frames_come_back_unchanged(scratch):
+@pytest.mark.parametrize("options", ["", "packed_vq=1", "packed_vq=1,in_order=0"])
+def test_swapped_frames_come_back_unchanged(scratch, options):
     """Frames of all sizes go through our tap to testpmd's driver, which swaps the addresses; each
     is awaited and compared byte by byte."""
     path = os.path.join(scratch, "s")
@@ -114,7 +118,7 @@ def test_swapped_frames_come_back_unchanged(scratch):
         device.wait_listening()
         traffic.wait_for_interface(inside, "vtap0")
         inside.run(["ip", "link", "set", "vtap0", "up"])
-        with Testpmd("driver", path, "macswap") as driver:
+        with Testpmd("driver", path, "macswap", options) as driver:
             driver.wait_ready().start()
             wire = traffic.RawSocket(inside, "vtap0")
             try:

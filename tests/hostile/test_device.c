@@ -170,8 +170,8 @@ static void h05_memory_that_changes_while_it_is_served(void **state)
 		if (round % 1000 == 0) {
 			r.fb->be.caps.tx_offloads = round / 1000 % 2 ? ALL_TX : 0;
 			vio_device_set_status(r.dev, 0);
-			assert_int_equal(vio_device_set_driver_features(r.dev,
-									vio_device_features(r.dev)),
+			assert_int_equal(vio_device_set_driver_features(
+						 r.dev, vio_features_make(r.features, 0)),
 					 0);
 		}
 		for (unsigned q = 0; q < 2; q++) {

@@ -151,6 +151,10 @@ static struct vio_features wanted(const struct pair_driver_conf *conf)
 		vio_features_set(&f, VIO_F_EVENT_IDX);
 	if (conf->mergeable)
 		vio_features_set(&f, VIO_NET_F_MRG_RXBUF);
+	if (conf->packed)
+		vio_features_set(&f, VIO_F_RING_PACKED);
+	if (conf->in_order)
+		vio_features_set(&f, VIO_F_IN_ORDER);
 	if (conf->mtu)
 		vio_features_set(&f, VIO_NET_F_MTU);
 	if (conf->pairs > 1)

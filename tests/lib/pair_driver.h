@@ -24,7 +24,7 @@ struct pair_driver_conf {
 	const char *path;
 	bool server;	/* listen on it instead of connecting */
 	unsigned pairs; /* 0: 1 */
-	bool indirect, event_idx, mergeable;
+	bool indirect, event_idx, mergeable, packed, in_order;
 	bool offloads;			  /* checksums and segmentation, both ways: large frames */
 	uint32_t mtu;			  /* 0: none negotiated */
 	uint32_t rx_room;		  /* of each receive buffer; 0: PAIR_SMALL_ROOM */

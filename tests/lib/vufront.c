@@ -124,6 +124,9 @@ static void open_device(struct vuf *rig, const struct vuf_conf *conf)
 	vio_net_props_init(&props);
 	props.queue_pairs = conf->pairs;
 	props.mtu = conf->mtu;
+	/* The rings that this front end writes by hand are split ones. */
+	vio_features_set(&props.remove, VIO_F_RING_PACKED);
+	vio_features_set(&props.remove, VIO_F_IN_ORDER);
 	if (vio_device_create(vuf_host(), &props, &rig->backend.be, &rig->dev, &err))
 		fail_msg("%s", err.msg);
 	rig->scratch = vio_device_scratch_create(vuf_host());

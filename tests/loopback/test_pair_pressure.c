@@ -37,7 +37,7 @@ static uint64_t rnd(uint64_t *seed)
 	return *seed >> 33;
 }
 
-/* Bits 0 to 2 of @bits: indirect, event index, mergeable. */
+/* Bits of @bits from 0: indirect, event index, mergeable, packed. */
 static struct world *open_world(unsigned bits, const char *backend, struct pair_driver_conf conf)
 {
 	struct world *w = calloc(1, sizeof(*w));
@@ -50,6 +50,7 @@ static struct world *open_world(unsigned bits, const char *backend, struct pair_
 	conf.indirect = bits & 1;
 	conf.event_idx = bits & 2;
 	conf.mergeable = bits & 4;
+	conf.packed = bits & 8;
 	conf.mtu = 1500;
 	conf.key = bits;
 	conf.device = &w->device;
@@ -128,7 +129,7 @@ static void test_full_rings(void **state)
 	unsigned bits;
 
 	(void)state;
-	for (bits = 0; bits < 8; bits++) {
+	for (bits = 0; bits < 16; bits++) {
 		struct world *w =
 			open_world(bits, "loop", (struct pair_driver_conf){ .short_frames = true });
 		struct pair_queue *q = w->d.queues[0];
@@ -180,7 +181,7 @@ static void test_few_buffers(void **state)
 	unsigned bits;
 
 	(void)state;
-	for (bits = 0; bits < 8; bits++) {
+	for (bits = 0; bits < 16; bits++) {
 		struct pair_driver_conf conf = {
 			.rx_count = BUFFERS,
 			.rx_room = bits & 4 ? 256 : 0, /* mergeable: up to six for a frame */
@@ -263,7 +264,7 @@ static void test_source(void **state)
 
 	(void)state;
 	snprintf(backend, sizeof(backend), "source,size=imix,count=%" PRIu64, frames);
-	for (bits = 0; bits < 8; bits++) {
+	for (bits = 0; bits < 16; bits++) {
 		struct world *w = open_world(bits, backend,
 					     (struct pair_driver_conf){ .interrupts = bits & 1 });
 		struct pair_queue *q = w->d.queues[0];

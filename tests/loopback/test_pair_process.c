@@ -45,6 +45,8 @@ static struct pair_driver_conf driver_conf(const char *path, unsigned bits)
 		.mergeable = bits & 4,
 		.interrupts = bits & 8,
 		.server = bits & 16,
+		.packed = bits & 32,
+		.in_order = bits & 64,
 		.offloads = true,
 		.mtu = 1500,
 		.key = bits,
@@ -64,8 +66,10 @@ static void test_two_processes(void **state)
 	(void)state;
 	for (bits = 0; bits < 16; bits++) {
 		char dir[64], path[80];
-		struct pair_device_conf device = device_conf(path, bits);
-		struct pair_driver_conf conf = driver_conf(path, bits);
+		/* Ring format and order go round among the rest. */
+		unsigned all = bits | (bits % 3 << 5);
+		struct pair_device_conf device = device_conf(path, all);
+		struct pair_driver_conf conf = driver_conf(path, all);
 		struct pair_driver d;
 		pid_t pid;
 
@@ -188,7 +192,7 @@ static void test_device_killed(void **state)
 	for (bits = 0; bits < 32; bits += 8)
 		kill_devices(bits | (bits >> 3 & 7));
 	for (bits = 0; bits < 32; bits += 8)
-		kill_devices(bits | (~bits >> 3 & 7));
+		kill_devices(bits | (~bits >> 3 & 7) | 32 | (bits & 8) << 3);
 }
 
 /* ---- The driver dies ----------------------------------------------------------------------- */

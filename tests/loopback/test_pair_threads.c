@@ -4,7 +4,7 @@
  * worker threads, and the loop back end that gives every frame back. Each pair is a thread on the
  * driver's side and a worker on the device's.
  *
- * Every combination of indirect tables, event index, mergeable buffers, polling or sleeping, and one
+ * Every combination of ring format, order, indirect tables, event index, mergeable buffers, polling or sleeping, and one
  * or two pairs moves frames of 14 to 65535 bytes, in one to five pieces. Every byte, the net header
  * and the order are checked on return, and in the end the counters of both sides.
  *
@@ -87,7 +87,8 @@ static void run(struct pair_driver_conf *conf, uint64_t frames)
 	pair_driver_open(&d, conf);
 	start = seconds();
 	run_pairs(&d, frames);
-	print_message("%s %s %s %s pairs %u: %.0f thousand frames a second\n",
+	print_message("%s %s %s %s %s %s pairs %u: %.0f thousand frames a second\n",
+		      conf->packed ? "packed" : "split ", conf->in_order ? "in-order" : "any-order",
 		      conf->interrupts ? "sleeping" : "polling ",
 		      conf->indirect ? "indirect" : "direct  ",
 		      conf->event_idx ? "event-idx" : "flags    ",
@@ -112,12 +113,14 @@ static void run_matrix(bool interrupts, unsigned pairs)
 	uint64_t total = pair_total_frames(10000000);
 	unsigned bits;
 
-	for (bits = 0; bits < 8; bits++) {
+	for (bits = 0; bits < 32; bits++) {
 		struct pair_driver_conf conf = {
 			.pairs = pairs,
 			.indirect = bits & 1,
 			.event_idx = bits & 2,
 			.mergeable = bits & 4,
+			.packed = bits & 8,
+			.in_order = bits & 16,
 			.interrupts = interrupts,
 			.key = bits,
 		};
@@ -125,7 +128,7 @@ static void run_matrix(bool interrupts, unsigned pairs)
 		conf.offloads = !conf.mergeable || pairs > 1;
 		conf.mtu = conf.offloads ? 1500 : 65535;
 		conf.rx_room = conf.mergeable || pairs > 1 ? PAIR_SMALL_ROOM : PAIR_BIG_ROOM;
-		run(&conf, interrupts ? SLEEPING_SHARE(total) : POLLING_SHARE(total));
+		run(&conf, (interrupts ? SLEEPING_SHARE(total) : POLLING_SHARE(total)) / 4 + 1);
 	}
 }
 

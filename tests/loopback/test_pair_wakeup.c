@@ -27,7 +27,7 @@ struct world {
 	struct pair_driver d;
 };
 
-/* Bits 0 to 2 of @bits: indirect, event index, mergeable. */
+/* Bits of @bits from 0: indirect, event index, mergeable, packed, in order. */
 static struct world *open_world(unsigned bits, const char *backend)
 {
 	struct world *w = calloc(1, sizeof(*w));
@@ -37,6 +37,8 @@ static struct world *open_world(unsigned bits, const char *backend)
 		.indirect = bits & 1,
 		.event_idx = bits & 2,
 		.mergeable = bits & 4,
+		.packed = bits & 8,
+		.in_order = bits & 16,
 		.mtu = 1500,
 		.interrupts = true,
 		.short_frames = true,
@@ -108,7 +110,7 @@ static void test_lock_step(void **state)
 	unsigned bits;
 
 	(void)state;
-	for (bits = 0; bits < 8; bits++) {
+	for (bits = 0; bits < 32; bits++) {
 		struct world *w = open_world(bits, "loop");
 		struct pair_queue *q = w->d.queues[0];
 
@@ -126,7 +128,7 @@ static void test_bursts(void **state)
 	unsigned bits;
 
 	(void)state;
-	for (bits = 0; bits < 8; bits++) {
+	for (bits = 0; bits < 32; bits++) {
 		struct world *w = open_world(bits, "loop");
 		struct pair_queue *q = w->d.queues[0];
 		uint64_t frames = pair_total_frames(TOTAL) / 20 + 1, seed = bits;
@@ -147,7 +149,7 @@ static void test_flow(void **state)
 	unsigned bits;
 
 	(void)state;
-	for (bits = 0; bits < 8; bits++) {
+	for (bits = 0; bits < 32; bits++) {
 		struct world *w = open_world(bits, "loop");
 
 		check(pair_queue_run(w->d.queues[0], pair_total_frames(TOTAL) / 40 + 1, false));

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Both sides of the split ring against each other, each in a thread of its own: buffers of random
- * shape, returned in random order, every byte checked on the other side; polling and sleeping, with
- * and without indirect tables and event index. Sleepers have no timeout of their own: a lost
+ * Both sides of a ring against each other, each in a thread of its own: buffers of random shape,
+ * returned in random order (or not, with IN_ORDER), every byte checked on the other side; every
+ * format, polling and sleeping, with and without indirect tables and event index, and packed rings
+ * of odd sizes. Sleepers have no timeout of their own: a lost
  * wake-up ends the test through the time limit of its poll.
  *
- * VIO_TEST_FRAMES is the number of buffers in all (default 2 million); a run passes the wrap of the
- * 16-bit indices several times.
+ * VIO_TEST_FRAMES is the number of buffers in all (default 4 million); a run passes the wrap of the
+ * 16-bit indices, and a packed ring's own very often.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -28,18 +29,20 @@
 #include "ring_image.h"
 
 #define NUM	   256u
+#define MAX_NUM	   900u
 #define BURST	   32u
 #define MAX_SEGS   8u
 #define SLOT	   2048u /* bytes that one buffer has for itself */
 #define TABLES	   64u
 #define TABLE_AREA IMAGE_DATA
 /* Slots lie around the seam, one of them across. */
-#define SLOT_AREA    (IMAGE_SEAM - NUM / 2 * SLOT - SLOT / 2)
-#define POOL	     1024u
-#define WAIT_SECONDS 60
+#define SLOT_AREA(num) (IMAGE_SEAM - (num) / 2 * SLOT - SLOT / 2)
+#define POOL	       1024u
+#define WAIT_SECONDS   60
 
 struct run {
 	struct ring_image im;
+	unsigned num;
 	uint64_t frames;
 	bool sleeping;
 	int kick, call; /* eventfds */
@@ -65,8 +68,9 @@ struct shape {
 	uint32_t written; /* what the device will write */
 };
 
-static struct shape shape_of(uint64_t frame)
+static struct shape shape_of(const struct run *run, uint64_t frame)
 {
+	unsigned segs = vio_min(run->num, MAX_SEGS);
 	uint64_t seed = frame * 0x9e3779b97f4a7c15u;
 	struct shape s = { 0 };
 	uint32_t in_len = 0, left = SLOT;
@@ -77,6 +81,8 @@ static struct shape shape_of(uint64_t frame)
 	s.in_num = kind < 4 ? 0 : kind < 6 ? 1 : rnd(&seed) % (MAX_SEGS / 2 + 1);
 	if (s.out_num + s.in_num == 0)
 		s.in_num = 1;
+	s.out_num = vio_min(s.out_num, segs);
+	s.in_num = vio_min(s.in_num, segs - s.out_num);
 	for (i = 0; i < s.out_num + s.in_num; i++) {
 		/* A byte stays for each of the others. */
 		uint32_t room = left > 2 * MAX_SEGS ? left - MAX_SEGS : 1;
@@ -126,8 +132,8 @@ struct slot {
 
 struct driver {
 	struct run *run;
-	struct slot slots[NUM];
-	struct slot *idle[NUM];
+	struct slot slots[MAX_NUM];
+	struct slot *idle[MAX_NUM];
 	unsigned nr_idle;
 	unsigned window; /* buffers in flight at most */
 	uint64_t sent, reaped, seed;
@@ -136,7 +142,7 @@ struct driver {
 static void driver_fill(struct driver *d, struct slot *slot, struct vio_seg *segs,
 			struct vio_drvq_buf *buf)
 {
-	struct shape s = shape_of(slot->frame);
+	struct shape s = shape_of(d->run, slot->frame);
 	uint32_t i, at = 0, out_len = 0;
 
 	for (i = 0; i < s.out_num + s.in_num; i++) {
@@ -155,14 +161,14 @@ static void driver_send(struct driver *d)
 {
 	struct vio_seg segs[BURST][MAX_SEGS];
 	struct vio_drvq_buf bufs[BURST];
-	unsigned i, n = 1 + rnd(&d->seed) % BURST;
+	unsigned i, n = 1 + rnd(&d->seed) % BURST, num = d->run->num;
 	int taken;
 
 	/* Sleepers work with few buffers for a while and then with many: now one side waits most of
 	 * the time, now the other. */
-	if (d->nr_idle == NUM)
-		d->window = d->run->sleeping ? 1u << rnd(&d->seed) % 9 : NUM;
-	n = d->window > NUM - d->nr_idle ? vio_min(n, d->window - (NUM - d->nr_idle)) : 0;
+	if (d->nr_idle == num)
+		d->window = d->run->sleeping ? vio_min(1u << rnd(&d->seed) % 9, num) : num;
+	n = d->window > num - d->nr_idle ? vio_min(n, d->window - (num - d->nr_idle)) : 0;
 	n = (unsigned)vio_min((uint64_t)n, d->run->frames - d->sent);
 	for (i = 0; i < n; i++) {
 		d->idle[d->nr_idle - 1 - i]->frame = d->sent + i;
@@ -180,7 +186,7 @@ static void driver_send(struct driver *d)
 static void driver_check(struct driver *d, const struct vio_drvq_done *done)
 {
 	const struct slot *slot = done->token;
-	struct shape s = shape_of(slot->frame);
+	struct shape s = shape_of(d->run, slot->frame);
 	uint32_t i, at = 0, in_len = 0;
 
 	for (i = 0; i < s.out_num; i++)
@@ -207,9 +213,9 @@ static void *driver_thread(void *arg)
 	struct vio_drvq_done done[BURST];
 	unsigned i;
 
-	d = (struct driver){ .run = run, .nr_idle = NUM, .seed = 1 };
-	for (i = 0; i < NUM; i++) {
-		d.slots[i].addr = SLOT_AREA + (uint64_t)i * SLOT;
+	d = (struct driver){ .run = run, .nr_idle = run->num, .seed = 1 };
+	for (i = 0; i < run->num; i++) {
+		d.slots[i].addr = SLOT_AREA(run->num) + (uint64_t)i * SLOT;
 		d.idle[i] = &d.slots[i];
 	}
 	while (d.reaped < run->frames) {
@@ -241,7 +247,7 @@ static void *driver_thread(void *arg)
 
 struct device {
 	struct run *run;
-	struct vio_chain held[NUM]; /* popped and not pushed */
+	struct vio_chain held[MAX_NUM]; /* popped and not pushed */
 	unsigned nr_held;
 	uint64_t popped, pushed, seed;
 };
@@ -249,7 +255,7 @@ struct device {
 /* Checks the device-readable part of @chain, which is buffer @frame, and fills the writable one. */
 static void device_use(struct device *dev, struct vio_chain *chain, uint64_t frame)
 {
-	struct shape s = shape_of(frame);
+	struct shape s = shape_of(dev->run, frame);
 	uint32_t i, j, at = 0, out_len = 0, in_len = 0;
 
 	for (i = 0; i < s.out_num + s.in_num; i++)
@@ -282,8 +288,8 @@ static int device_pop(struct device *dev)
 {
 	struct vio_iov pool[POOL];
 	struct vio_chain *chains = &dev->held[dev->nr_held];
-	unsigned want = vio_min(1 + rnd(&dev->seed) % BURST, NUM - dev->nr_held);
-	unsigned niov = rnd(&dev->seed) % 4 ? POOL : vio_devq_pool_min(NUM);
+	unsigned want = vio_min(1 + rnd(&dev->seed) % BURST, dev->run->num - dev->nr_held);
+	unsigned niov = rnd(&dev->seed) % 4 ? POOL : vio_devq_pool_min(dev->run->num);
 	int i, n = vio_devq_pop_burst(dev->run->im.dev, dev->run->im.mem, chains, want, pool, niov);
 
 	if (n < 0)
@@ -302,18 +308,31 @@ static int device_pop(struct device *dev)
 	return n;
 }
 
-/* Returns about half of what it holds, or with @all everything, in any order. */
-static void device_push(struct device *dev, bool all)
+/* Takes @n of what it holds, in any order. */
+static void pick(struct device *dev, struct vio_chain *chains, unsigned n)
 {
-	unsigned n = all ? dev->nr_held : (dev->nr_held + 1) / 2;
-	struct vio_chain chains[NUM];
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
-		unsigned pick = rnd(&dev->seed) % 4 ? 0 : rnd(&dev->seed) % dev->nr_held;
+		unsigned at = rnd(&dev->seed) % 4 ? 0 : rnd(&dev->seed) % dev->nr_held;
 
-		chains[i] = dev->held[pick];
-		dev->held[pick] = dev->held[--dev->nr_held];
+		chains[i] = dev->held[at];
+		dev->held[at] = dev->held[--dev->nr_held];
+	}
+}
+
+/* Returns about half of what it holds, or with @all everything, in any order that it may. */
+static void device_push(struct device *dev, bool all)
+{
+	unsigned n = all ? dev->nr_held : (dev->nr_held + 1) / 2;
+	struct vio_chain chains[MAX_NUM];
+
+	if (dev->run->im.in_order) {
+		memcpy(chains, dev->held, n * sizeof(*chains));
+		dev->nr_held -= n;
+		memmove(dev->held, &dev->held[n], dev->nr_held * sizeof(*chains));
+	} else {
+		pick(dev, chains, n);
 	}
 	if (vio_devq_push_burst(dev->run->im.dev, chains, n) != 0)
 		die(dev->run, "push failed", dev->pushed);
@@ -321,7 +340,6 @@ static void device_push(struct device *dev, bool all)
 	if (vio_devq_publish(dev->run->im.dev) && dev->run->sleeping)
 		wake(dev->run->call, &dev->run->calls);
 }
-
 static void *device_thread(void *arg)
 {
 	static struct device dev;
@@ -347,24 +365,25 @@ static void *device_thread(void *arg)
 
 /* ---- Runs ---------------------------------------------------------------------------------- */
 
-static uint64_t total_frames(void)
+/* Those of one run. */
+static uint64_t frames_of_run(void)
 {
 	const char *text = getenv("VIO_TEST_FRAMES");
 
-	return text ? strtoull(text, NULL, 0) : 2000000;
+	return (text ? strtoull(text, NULL, 0) : 4000000) / 40 + 1;
 }
 
-static void run_both(uint64_t features, bool sleeping)
+static void run_both(unsigned num, uint64_t features, bool sleeping)
 {
-	struct run run = { .frames = total_frames() / 8 + 1, .sleeping = sleeping };
+	struct run run = { .num = num, .frames = frames_of_run(), .sleeping = sleeping };
 	pthread_t driver, device;
 
-	image_open(&run.im, NUM, features);
-	if (features & vio_feature(VIO_F_INDIRECT_DESC))
+	image_open(&run.im, num, features);
+	if (features & RING_INDIRECT)
 		image_driver_indirect(&run.im, TABLE_AREA, MAX_SEGS - 2, TABLES);
 	else
 		image_driver(&run.im);
-	image_device(&run.im, 0);
+	image_device_fresh(&run.im);
 	run.kick = eventfd(0, EFD_CLOEXEC);
 	run.call = eventfd(0, EFD_CLOEXEC);
 	assert_true(run.kick >= 0 && run.call >= 0);
@@ -373,9 +392,14 @@ static void run_both(uint64_t features, bool sleeping)
 	pthread_join(driver, NULL);
 	pthread_join(device, NULL);
 	assert_int_equal(vio_drvq_in_flight(run.im.drv), 0);
-	assert_int_equal(vio_drvq_free(run.im.drv), NUM);
+	assert_int_equal(vio_drvq_free(run.im.drv), num);
 	assert_int_equal(vio_devq_in_flight(run.im.dev), 0);
-	assert_int_equal(vio_devq_base(run.im.dev), (uint16_t)run.frames);
+	/* Both stand at the same place. */
+	assert_int_equal(vio_devq_base(run.im.dev) & 0xffff, vio_drvq_avail_pos(run.im.drv));
+	if (run.im.packed)
+		assert_int_equal(vio_devq_base(run.im.dev) >> 16, vio_drvq_avail_pos(run.im.drv));
+	else
+		assert_int_equal(vio_devq_base(run.im.dev), (uint16_t)run.frames);
 	/* How often somebody had to be woken depends on the machine: shown, not judged. */
 	if (sleeping)
 		print_message("%" PRIu64 " buffers: %" PRIuFAST64 " kicks, %" PRIuFAST64 " calls\n",
@@ -387,64 +411,73 @@ static void run_both(uint64_t features, bool sleeping)
 
 static void test_polling(void **state)
 {
-	(void)state;
-	run_both(0, false);
+	run_both(NUM, ring_format(state), false);
 }
 
 static void test_polling_event_idx(void **state)
 {
-	(void)state;
-	run_both(vio_feature(VIO_F_EVENT_IDX), false);
+	run_both(NUM, ring_format(state) | RING_EVENT_IDX, false);
 }
 
 static void test_polling_indirect(void **state)
 {
-	(void)state;
-	run_both(vio_feature(VIO_F_INDIRECT_DESC), false);
+	run_both(NUM, ring_format(state) | RING_INDIRECT, false);
 }
 
 static void test_polling_indirect_event_idx(void **state)
 {
-	(void)state;
-	run_both(vio_feature(VIO_F_INDIRECT_DESC) | vio_feature(VIO_F_EVENT_IDX), false);
+	run_both(NUM, ring_format(state) | RING_INDIRECT | RING_EVENT_IDX, false);
 }
 
 static void test_sleeping(void **state)
 {
-	(void)state;
-	run_both(0, true);
+	run_both(NUM, ring_format(state), true);
 }
 
 static void test_sleeping_event_idx(void **state)
 {
-	(void)state;
-	run_both(vio_feature(VIO_F_EVENT_IDX), true);
+	run_both(NUM, ring_format(state) | RING_EVENT_IDX, true);
 }
 
 static void test_sleeping_indirect(void **state)
 {
-	(void)state;
-	run_both(vio_feature(VIO_F_INDIRECT_DESC), true);
+	run_both(NUM, ring_format(state) | RING_INDIRECT, true);
 }
 
 static void test_sleeping_indirect_event_idx(void **state)
 {
-	(void)state;
-	run_both(vio_feature(VIO_F_INDIRECT_DESC) | vio_feature(VIO_F_EVENT_IDX), true);
+	run_both(NUM, ring_format(state) | RING_INDIRECT | RING_EVENT_IDX, true);
+}
+
+/* S16: sizes that are no powers of two, so that lists wrap at all places. */
+static void test_s16_odd_sizes(void **state)
+{
+	run_both(7, ring_format(state), false);
+	run_both(7, ring_format(state) | RING_EVENT_IDX, true);
+	run_both(MAX_NUM, ring_format(state) | RING_INDIRECT | RING_EVENT_IDX, true);
+}
+
+/* The smallest ring: the next descriptor is always the same one, a lap on. */
+static void test_one_descriptor_ring(void **state)
+{
+	run_both(1, ring_format(state), true);
+	run_both(1, ring_format(state) | RING_EVENT_IDX, true);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_polling),
-		cmocka_unit_test(test_polling_event_idx),
-		cmocka_unit_test(test_polling_indirect),
-		cmocka_unit_test(test_polling_indirect_event_idx),
-		cmocka_unit_test(test_sleeping),
-		cmocka_unit_test(test_sleeping_event_idx),
-		cmocka_unit_test(test_sleeping_indirect),
-		cmocka_unit_test(test_sleeping_indirect_event_idx),
+	static const struct ring_test tests[] = {
+		RING_TEST(test_polling, RING_RUN_ALL),
+		RING_TEST(test_polling_event_idx, RING_RUN_ALL),
+		RING_TEST(test_polling_indirect, RING_RUN_ALL),
+		RING_TEST(test_polling_indirect_event_idx, RING_RUN_ALL),
+		RING_TEST(test_sleeping, RING_RUN_ALL),
+		RING_TEST(test_sleeping_event_idx, RING_RUN_ALL),
+		RING_TEST(test_sleeping_indirect, RING_RUN_ALL),
+		RING_TEST(test_sleeping_indirect_event_idx, RING_RUN_ALL),
+		RING_TEST(test_s16_odd_sizes, RING_RUN_PACKED | RING_RUN_PACKED_IN_ORDER),
+		RING_TEST(test_one_descriptor_ring, RING_RUN_ALL),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return ring_run_tests(tests, sizeof(tests) / sizeof(tests[0]));
 }

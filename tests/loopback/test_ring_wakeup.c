@@ -16,9 +16,8 @@
 #include "base/bits.h"
 #include "ring_image.h"
 
-#define NUM	  8u
-#define ROUNDS	  50000u
-#define EVENT_IDX (1ull << VIO_F_EVENT_IDX)
+#define NUM    8u
+#define ROUNDS 30000u
 
 struct race {
 	struct ring_image im;
@@ -91,7 +90,7 @@ static void run_race(uint64_t features)
 
 	image_open(&race.im, NUM, features);
 	image_driver(&race.im);
-	image_device(&race.im, 0);
+	image_device_fresh(&race.im);
 	assert_int_equal(pthread_create(&driver, NULL, driver_thread, &race), 0);
 	assert_int_equal(pthread_create(&device, NULL, device_thread, &race), 0);
 	pthread_join(driver, NULL);
@@ -102,22 +101,20 @@ static void run_race(uint64_t features)
 
 static void test_s14_race_flags(void **state)
 {
-	(void)state;
-	run_race(0);
+	run_race(ring_format(state));
 }
 
 static void test_s14_race_event_idx(void **state)
 {
-	(void)state;
-	run_race(EVENT_IDX);
+	run_race(ring_format(state) | RING_EVENT_IDX);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_s14_race_flags),
-		cmocka_unit_test(test_s14_race_event_idx),
+	static const struct ring_test tests[] = {
+		RING_TEST(test_s14_race_flags, RING_RUN_ALL),
+		RING_TEST(test_s14_race_event_idx, RING_RUN_ALL),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return ring_run_tests(tests, sizeof(tests) / sizeof(tests[0]));
 }

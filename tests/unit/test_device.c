@@ -176,8 +176,8 @@ static void q2_bad_properties_are_named_with_value_and_limits(void **state)
 
 static void q2_features_that_do_not_exist_here_are_refused_by_name(void **state)
 {
-	static const unsigned bits[] = { VIO_NET_F_RSS, VIO_F_RING_PACKED, VIO_NET_F_MTU };
-	static const char *const names[] = { "rss", "packed", "mtu" };
+	static const unsigned bits[] = { VIO_NET_F_RSS, VIO_F_SR_IOV, VIO_NET_F_MTU };
+	static const char *const names[] = { "rss", "sr_iov", "mtu" };
 	struct fake_backend *fb = fake_backend_create(0, 0);
 	struct vio_net_props props;
 	struct vio_device *dev;

@@ -114,7 +114,7 @@ static void test_u5_accepted_is_closed_subset(void **state)
 	fake_offer(&r->dev, VIO_NET_F_HOST_TSO4);
 	fake_offer(&r->dev, VIO_NET_F_GUEST_TSO4); /* without GUEST_CSUM */
 	fake_offer(&r->dev, VIO_NET_F_CTRL_RX);	   /* without CTRL_VQ */
-	fake_offer(&r->dev, VIO_F_RING_PACKED);	   /* not known */
+	fake_offer(&r->dev, VIO_F_SR_IOV);	   /* not known */
 	fake_offer(&r->dev, 44);		   /* unassigned */
 	assert_int_equal(probe(r, &opts), 0);
 	accepted = r->dev.accepted;

@@ -238,6 +238,7 @@ static inline void box_open_on(struct box *b, struct vio_workers *workers,
 	b->server = last_server;
 	vio_device_set_transport(b->server->dev, &box_transport, b);
 	features &= vio_device_features(b->server->dev).w[0];
+	features &= ~(vio_feature(VIO_F_RING_PACKED) | vio_feature(VIO_F_IN_ORDER));
 	check(vio_device_set_driver_features(b->server->dev, vio_features_make(features, 0)) == 0);
 	b->features = features;
 	for (unsigned i = 0; i < pairs * 2; i++) {

@@ -36,6 +36,9 @@
 #include "driver/transport/vhost_user.h"
 #include "wire/sock.h"
 
+/* Available and used position of a ring not yet used: 0, wrap counter 1 (virtio 1.4, 2.8.1). */
+#define FRESH_PACKED_RING UINT32_C(0x80008000)
+
 #define QUEUE_SIZE_MAX	   1024 /* the protocol has no way to ask; every device takes this */
 #define DEFAULT_TIMEOUT_MS 5000
 #define DEFAULT_REPLY_MS   1000
@@ -98,6 +101,7 @@ static int front_set_features(struct vio_driver_transport *t, struct vio_feature
 	struct vio_front *f = front(t);
 	uint64_t mine = vio_feature(VIO_VU_F_PROTOCOL_FEATURES);
 
+	f->packed = vio_features_test(accepted, VIO_F_RING_PACKED);
 	return vio_front_call_u64(f, VIO_VU_SET_FEATURES,
 				  (accepted.w[0] & f->device_features) |
 					  (mine & f->device_features));
@@ -253,7 +257,8 @@ static int front_queue_setup(struct vio_driver_transport *t, unsigned queue,
 	if (ret == 0)
 		ret = vio_front_call_state(f, VIO_VU_SET_VRING_NUM, queue, ring->num);
 	if (ret == 0)
-		ret = vio_front_call_state(f, VIO_VU_SET_VRING_BASE, queue, 0);
+		ret = vio_front_call_state(f, VIO_VU_SET_VRING_BASE, queue,
+					   f->packed ? FRESH_PACKED_RING : 0);
 	if (ret == 0)
 		ret = call_addr(f, queue, ring);
 	if (ret == 0) {

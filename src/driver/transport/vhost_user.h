@@ -41,6 +41,7 @@ struct vio_front {
 	uint64_t protocol; /* of these, what both agreed on */
 	unsigned pairs;
 	uint8_t status;	     /* as the driver wrote it */
+	bool packed;	     /* ring format, as negotiated */
 	const char *refused; /* the last request that the device said no to, or NULL */
 	bool config_changed;
 

@@ -1,0 +1,764 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The driver side of a packed ring (virtio 1.4, 2.8).
+ *
+ * A buffer has an id, and for each id there is a slot in private memory with what is needed when
+ * the buffer comes back. The device may return buffers in any order, and writes its used
+ * descriptors one behind the other wherever it likes to return them, so ids are not places: free
+ * ones stand on a stack. With IN_ORDER they are places: the id of a buffer is where its first
+ * descriptor lies, and from there the slots, by their counts, lead on to the next buffer.
+ *
+ * Descriptors between used.off and where published ones end are the device's; nothing of what we
+ * wrote there is read back but the two bits that say whose it is, and what the device put into
+ * those that it used.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ring/packed.h"
+#include "ring/tables.h"
+
+/* No buffer has this id. */
+#define NO_ID UINT32_MAX
+
+/*
+ * @shape is one word so that a burst asks at once whether there is anything special about a buffer:
+ * the descriptors that it has in the ring, and above them its indirect table + 1, 0 for none.
+ */
+struct packed_slot {
+	void *token;	 /* of the buffer in flight that has this id; NULL: none has */
+	uint32_t in_len; /* bytes posted for the device to write */
+	uint32_t shape;
+};
+VIO_STATIC_ASSERT(sizeof(void *) != 8 || sizeof(struct packed_slot) == 16, "four fill a line");
+
+#define SHAPE_ONE 1u /* one descriptor, no table */
+
+static vio_always_inline uint32_t slot_count(const struct packed_slot *slot)
+{
+	return slot->shape & 0xffff;
+}
+
+struct packed_drvq {
+	struct vio_drvq q;
+
+	/* Constant from set-up on. */
+	bool event_idx;
+	bool in_order;
+	struct ring_desc *desc;		  /* shared, both write it */
+	packed_event *driver_event;	  /* shared, ours to write */
+	const packed_event *device_event; /* shared, the device writes it */
+	struct packed_slot *slots;	  /* one for each id */
+	uint16_t *free_ids;		  /* stack of num - in_flight ids; not with IN_ORDER */
+	struct ring_tables tables;
+
+	/* Ours alone. */
+	struct packed_pos avail vio_cacheline; /* where the next buffer goes */
+	struct packed_pos used;		       /* where the device uses the next buffer */
+	uint32_t pending;		       /* descriptors added and not published */
+	uint32_t event_now;		       /* what *driver_event holds */
+	uint64_t first_meta;		       /* of the first of them */
+	uint32_t batch_id;		       /* IN_ORDER: the last of the batch being reaped */
+	uint32_t batch_len;		       /* written into that one */
+	uint32_t detach_pos;		       /* where packed_detach() looks next */
+};
+
+static vio_always_inline struct packed_drvq *packed(struct vio_drvq *q)
+{
+	return vio_container_of(q, struct packed_drvq, q);
+}
+
+static vio_always_inline const struct packed_drvq *packed_const(const struct vio_drvq *q)
+{
+	return (const struct packed_drvq *)((const char *)q - offsetof(struct packed_drvq, q));
+}
+
+/* A buffer of @slot is no longer in flight. Returns its descriptors. */
+static vio_always_inline uint32_t free_slot(struct packed_drvq *q, struct packed_slot *slot)
+{
+	uint32_t table = slot->shape >> 16;
+
+	slot->token = NULL;
+	if (vio_unlikely(table))
+		q->tables.free[q->tables.nr_free++] = (uint16_t)(table - 1);
+	return slot_count(slot);
+}
+
+/* Descriptors that are published and not reaped. */
+static vio_always_inline uint32_t published(const struct packed_drvq *q)
+{
+	return q->q.num - q->q.free - q->pending;
+}
+
+/* ---- Adding ------------------------------------------------------------------------------ */
+
+/* Where a buffer goes. */
+struct place {
+	struct packed_pos at;
+	uint64_t *head; /* where the meta of its first descriptor is stored */
+	uint16_t id;
+};
+
+static vio_always_inline uint64_t make_meta(uint32_t len, uint16_t id, uint32_t flags)
+{
+	return len | (uint64_t)id << 32 | (uint64_t)flags << 48;
+}
+
+static vio_always_inline void write_desc(struct ring_desc *desc, uint64_t *meta_at, uint64_t addr,
+					 uint64_t meta)
+{
+	vio_store(&desc->addr, vio_le64(addr));
+	vio_store(meta_at, vio_le64(meta));
+}
+
+/* Lists the pieces of @buf in descriptors of the ring (virtio 1.4, 2.8.6). */
+static vio_always_inline void add_listed(struct packed_drvq *q, const struct vio_drvq_buf *buf,
+					 unsigned n, struct place place)
+{
+	const struct vio_seg *seg = buf->segs;
+	uint64_t *meta_at = place.head;
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		/* The wrap counter may flip in the middle: each has the bits of its own lap. */
+		uint32_t flags = packed_avail_bits(place.at.wrap);
+
+		if (i >= buf->out_num)
+			flags |= VIO_DESC_F_WRITE;
+		if (i + 1 < n)
+			flags |= VIO_DESC_F_NEXT;
+		write_desc(&q->desc[place.at.off], meta_at, seg[i].addr,
+			   make_meta(seg[i].len, place.id, flags));
+		place.at = packed_forward(place.at, 1, q->q.num);
+		meta_at = &q->desc[place.at.off].meta;
+	}
+}
+
+/* Puts the pieces of @buf into a free indirect table (virtio 1.4, 2.8.7) and makes one descriptor
+ * point to it. Returns the number of the table. */
+static uint16_t add_indirect(struct packed_drvq *q, const struct vio_drvq_buf *buf,
+			     struct place place)
+{
+	uint32_t i, n = (uint32_t)buf->out_num + buf->in_num;
+	uint16_t table = q->tables.free[--q->tables.nr_free];
+	size_t first = (size_t)table * q->tables.max;
+	struct ring_desc *desc = q->tables.desc + first;
+
+	for (i = 0; i < n; i++)
+		write_desc(&desc[i], &desc[i].meta, buf->segs[i].addr,
+			   make_meta(buf->segs[i].len, 0,
+				     i >= buf->out_num ? VIO_DESC_F_WRITE : 0));
+	write_desc(&q->desc[place.at.off], place.head, q->tables.addr + first * sizeof(*desc),
+		   make_meta(n * (uint32_t)sizeof(*desc), place.id,
+			     VIO_DESC_F_INDIRECT | packed_avail_bits(place.at.wrap)));
+	return table;
+}
+
+/* Adds a header and its data, or whatever else is two pieces, as add_many() would list them. */
+static vio_always_inline int add_two(struct packed_drvq *q, const struct vio_drvq_buf *buf,
+				     struct place place)
+{
+	uint64_t len0 = buf->segs[0].len, len1 = buf->segs[1].len;
+
+	if (vio_unlikely(len0 + len1 > UINT32_MAX))
+		return -EINVAL;
+	add_listed(q, buf, 2, place);
+	q->slots[place.id] = (struct packed_slot){
+		buf->token, (uint32_t)((buf->in_num == 2 ? len0 : 0) + (buf->in_num ? len1 : 0)), 2
+	};
+	return 2;
+}
+
+static int add_many(struct packed_drvq *q, const struct vio_drvq_buf *buf, struct place place,
+		    uint32_t free)
+{
+	uint32_t n = (uint32_t)buf->out_num + buf->in_num, shape = SHAPE_ONE, in_len;
+
+	if (!ring_buf_ok(buf, q->q.num, &in_len))
+		return -EINVAL;
+	if (ring_tables_fit(&q->tables, n)) {
+		shape |= (add_indirect(q, buf, place) + 1u) << 16;
+	} else if (n <= free) {
+		add_listed(q, buf, n, place);
+		shape = n;
+	} else {
+		return 0;
+	}
+	q->slots[place.id] = (struct packed_slot){ buf->token, in_len, shape };
+	return (int)(shape & 0xffff);
+}
+
+/*
+ * Adds a buffer of any other number of pieces than one. Returns the descriptors of the ring that it
+ * took; 0 when @free are too few; -EINVAL for a buffer that no ring of this size takes. Out of line,
+ * so that the loop that calls it has the registers for itself.
+ */
+static vio_noinline int add_chain(struct packed_drvq *q, const struct vio_drvq_buf *buf,
+				  struct place place, uint32_t free)
+{
+	if (vio_likely(buf->out_num + buf->in_num == 2 && free >= 2 && q->tables.nr_free == 0))
+		return add_two(q, buf, place);
+	return add_many(q, buf, place, free);
+}
+
+/*
+ * Adds buffers of one piece, up to @n, at @desc and the descriptors behind it; stops at another.
+ * Ids are @off and those behind it with @in_order, else they are taken off @ids. Returns how many.
+ */
+static vio_always_inline uint32_t add_plain(struct ring_desc *desc, uint64_t *meta_at,
+					    struct packed_slot *slots, const uint16_t *ids,
+					    uint32_t off, uint32_t owner,
+					    const struct vio_drvq_buf *bufs, uint32_t n,
+					    const bool in_order)
+{
+	const struct vio_drvq_buf *buf = bufs, *end = bufs + n;
+
+	for (; buf < end; buf++) {
+		uint32_t write = buf->in_num, len = buf->segs->len;
+		uint16_t id;
+
+		if (vio_unlikely(buf->out_num + write != 1))
+			break;
+		id = in_order ? (uint16_t)off++ : *--ids;
+		/* WRITE is 2. */
+		write_desc(desc, meta_at, buf->segs->addr, make_meta(len, id, owner | write << 1));
+		slots[id] = (struct packed_slot){ buf->token, len & (0u - write), SHAPE_ONE };
+		meta_at = &(++desc)->meta;
+	}
+	return (uint32_t)(buf - bufs);
+}
+
+/* A burst; @in_order is constant. */
+static vio_always_inline int add_burst(struct vio_drvq *base, const struct vio_drvq_buf *bufs,
+				       unsigned n, const bool in_order)
+{
+	struct packed_drvq *q = packed(base);
+	const uint16_t *ids = q->free_ids + (q->q.num - q->q.in_flight);
+	const struct vio_drvq_buf *buf = bufs, *end = bufs + n;
+	const uint32_t num = q->q.num, free = q->q.free;
+	struct packed_pos at = q->avail;
+	uint64_t *head = q->pending ? &q->desc[at.off].meta : &q->first_meta;
+	uint32_t left = free;
+	int taken = 1;
+
+	while (buf < end && left > 0) {
+		uint32_t run = packed_run(at, vio_min((uint32_t)(end - buf), left), num);
+		uint32_t plain = add_plain(&q->desc[at.off], head, q->slots, ids, at.off,
+					   packed_avail_bits(at.wrap), buf, run, in_order);
+
+		buf += plain;
+		ids -= plain;
+		left -= plain;
+		at = packed_forward(at, plain, num);
+		head = plain ? &q->desc[at.off].meta : head;
+		/* One that is of several pieces is rarely alone. */
+		while (buf < end && left > 0 && buf->out_num + buf->in_num != 1) {
+			uint16_t id = in_order ? (uint16_t)at.off : ids[-1];
+
+			taken = add_chain(q, buf, (struct place){ at, head, id }, left);
+			if (taken <= 0)
+				goto out;
+			buf++;
+			ids--;
+			left -= (uint32_t)taken;
+			at = packed_forward(at, (uint32_t)taken, num);
+			head = &q->desc[at.off].meta;
+		}
+	}
+out:
+	n = (unsigned)(buf - bufs);
+	q->avail = at;
+	q->q.free = left;
+	q->q.in_flight += n;
+	q->pending += free - left;
+	return n == 0 && taken < 0 ? taken : (int)n;
+}
+
+static int packed_add_burst(struct vio_drvq *base, const struct vio_drvq_buf *bufs, unsigned n)
+{
+	return add_burst(base, bufs, n, false);
+}
+
+static int packed_add_in_order(struct vio_drvq *base, const struct vio_drvq_buf *bufs, unsigned n)
+{
+	return add_burst(base, bufs, n, true);
+}
+
+static bool packed_publish(struct vio_drvq *base)
+{
+	struct packed_drvq *q = packed(base);
+	uint32_t moved = q->pending, num = q->q.num;
+
+	if (moved == 0)
+		return false;
+	/* virtio 1.4, 2.8.21.1.1: one store gives the device all that was added. Pairs with the
+	 * acquires in packed_device.c, pop_plain() and pop_lists(). */
+	vio_store_release(&q->desc[packed_back(q->avail, moved, num).off].meta,
+			  vio_le64(q->first_meta));
+	q->pending = 0;
+	/* virtio 1.4, 2.8.21.3.1. Pairs with the one in packed_device.c, packed_kick_enable(). */
+	vio_mb();
+	return packed_need_event(vio_le32(vio_load(q->device_event)), q->event_idx, q->avail, moved,
+				 num);
+}
+
+/* ---- Reaping ----------------------------------------------------------------------------- */
+
+/*
+ * Why the descriptor with @meta, where the device uses the next buffer, is of no use: 0 when it is
+ * still available; else the reason, negative: the device may change the USED bit alone.
+ */
+static vio_always_inline int not_used(uint64_t meta, bool wrap)
+{
+	return (packed_meta_flags(meta) ^ packed_used_bits(wrap)) & VIO_DESC_F_AVAIL ?
+		       -VIO_VQ_BAD_FLAGS :
+		       0;
+}
+
+/*
+ * What the used descriptor with @meta says was written into the buffer of @slot; false when that is
+ * more than was posted. Without WRITE the length means nothing (virtio 1.4, 2.8.4), yet there are
+ * devices that never set that: their lengths are taken where they are possible.
+ */
+static bool used_len(uint64_t meta, const struct packed_slot *slot, uint32_t *len)
+{
+	*len = packed_meta_len(meta);
+	if (vio_likely(*len <= slot->in_len))
+		return true;
+	*len = 0;
+	return !(packed_meta_flags(meta) & VIO_DESC_F_WRITE);
+}
+
+/*
+ * Judges the used descriptor with @meta, of a buffer that has to lie in the next @left descriptors
+ * that were published. What was written goes to *@len. Returns 0 or the reason, negative.
+ */
+static int judge_used(const struct packed_drvq *q, uint64_t meta, uint32_t left, uint32_t *len)
+{
+	uint32_t id = packed_meta_id(meta);
+
+	if (id >= q->q.num)
+		return -VIO_VQ_BAD_ID;
+	if (!q->slots[id].token)
+		return -VIO_VQ_NOT_IN_FLIGHT;
+	/* A buffer of which not all was published, or not yet. */
+	if (slot_count(&q->slots[id]) > left)
+		return -VIO_VQ_USED_JUMP;
+	return used_len(meta, &q->slots[id], len) ? 0 : -VIO_VQ_BAD_USED_LEN;
+}
+
+/* Those before a bad one are good: the next call meets the bad one first. */
+static vio_always_inline int reap_end(struct packed_drvq *q, unsigned n, int why)
+{
+	if (vio_likely(n > 0 || why == 0))
+		return (int)n;
+	vio_drvq_break(&q->q, (enum vio_vq_error) - why);
+	return -EPROTO;
+}
+
+/*
+ * Reaps buffers of one descriptor, up to @n, from @desc on; stops at whatever is not as plain as
+ * that, which is read anew by who looks at it closer. Their ids go to @ids. Returns how many.
+ */
+static vio_always_inline uint32_t reap_plain(const struct ring_desc *desc,
+					     struct packed_slot *slots, uint32_t num, uint16_t *ids,
+					     uint32_t owner, struct vio_drvq_done *done, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		/* Pairs with the release in packed_device.c, packed_publish(). */
+		uint64_t meta = vio_le64(vio_load_acquire(&desc[i].meta));
+		uint32_t id = packed_meta_id(meta), len = packed_meta_len(meta);
+		struct packed_slot *slot = &slots[id];
+		void *token;
+
+		if (((packed_meta_flags(meta) ^ owner) & PACKED_OWNER) || vio_unlikely(id >= num))
+			break;
+		token = slot->token;
+		if (vio_unlikely(!token || slot->shape != SHAPE_ONE || len > slot->in_len))
+			break;
+		done[i].token = token;
+		done[i].len = len;
+		slot->token = NULL;
+		ids[i] = (uint16_t)id;
+	}
+	return i;
+}
+
+/* A burst under way. */
+struct burst {
+	struct packed_pos at;
+	uint32_t left; /* descriptors that are published */
+	struct vio_drvq_done *done, *end;
+	uint16_t *ids; /* where the next free one goes */
+};
+
+/* Goes on with @b over lists, tables and whatever else. Returns 0 or why it could not. */
+static vio_noinline int reap_lists(struct packed_drvq *q, struct burst *b)
+{
+	uint32_t count, len;
+	uint64_t meta;
+	uint16_t id;
+	int why;
+
+	while (b->done < b->end && b->left > 0) {
+		/* Pairs with the release in packed_device.c, packed_publish(). */
+		meta = vio_le64(vio_load_acquire(&q->desc[b->at.off].meta));
+		if (!packed_is_used(meta, b->at.wrap))
+			return not_used(meta, b->at.wrap);
+		why = judge_used(q, meta, b->left, &len);
+		if (why)
+			return why;
+		id = packed_meta_id(meta);
+		b->done->token = q->slots[id].token;
+		b->done->len = len;
+		b->done++;
+		*b->ids++ = id;
+		count = free_slot(q, &q->slots[id]);
+		b->left -= count;
+		b->at = packed_forward(b->at, count, q->q.num);
+	}
+	return 0;
+}
+
+static int packed_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
+{
+	struct packed_drvq *q = packed(base);
+	uint32_t num = q->q.num, before = published(q), run, plain;
+	struct burst b = { q->used, before, done, done + n, q->free_ids + (num - q->q.in_flight) };
+	int why = 0;
+
+	/* Up to the end of the ring, and from its start on. */
+	do {
+		run = packed_run(b.at, vio_min((uint32_t)(b.end - b.done), b.left), num);
+		plain = reap_plain(&q->desc[b.at.off], q->slots, num, b.ids,
+				   packed_used_bits(b.at.wrap), b.done, run);
+		b.done += plain;
+		b.ids += plain;
+		b.left -= plain;
+		b.at = packed_forward(b.at, plain, num);
+	} while (plain == run && run > 0);
+	if (run > 0)
+		why = reap_lists(q, &b);
+	n = (unsigned)(b.done - done);
+	q->used = b.at;
+	q->q.free += before - b.left;
+	q->q.in_flight -= n;
+	return reap_end(q, n, why);
+}
+
+/* ---- Reaping in order ---------------------------------------------------------------------- */
+
+/* Descriptors from offset @off to where the buffer @id begins. */
+static vio_always_inline uint32_t ahead_of(const struct packed_drvq *q, uint32_t off, uint32_t id)
+{
+	return id >= off ? id - off : id + q->q.num - off;
+}
+
+/* As reap_plain(), while the device returns each buffer by itself. */
+static vio_always_inline uint32_t reap_each(const struct ring_desc *desc, struct packed_slot *slots,
+					    uint32_t off, uint32_t owner,
+					    struct vio_drvq_done *done, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		/* Pairs with the release in packed_device.c, packed_publish(). */
+		uint64_t meta = vio_le64(vio_load_acquire(&desc[off + i].meta));
+		struct packed_slot *slot = &slots[off + i];
+		uint32_t len = packed_meta_len(meta);
+
+		if (((packed_meta_flags(meta) ^ owner) & PACKED_OWNER) ||
+		    packed_meta_id(meta) != off + i ||
+		    vio_unlikely(slot->shape != SHAPE_ONE || len > slot->in_len))
+			break;
+		done[i].token = slot->token;
+		done[i].len = len;
+		slot->token = NULL;
+	}
+	return i;
+}
+
+/*
+ * The descriptor where the next used one goes is of a batch (virtio 1.4, 2.8.8), which ends with the
+ * buffer that it names. Returns 0 and remembers the batch when there is one; else the reason,
+ * negative, why it can't be among the @left descriptors that are published.
+ */
+static int open_batch(struct packed_drvq *q, struct packed_pos at, uint32_t left)
+{
+	/* Pairs with the release in packed_device.c, packed_publish(). */
+	uint64_t meta = vio_le64(vio_load_acquire(&q->desc[at.off].meta));
+	uint32_t id = packed_meta_id(meta);
+	int why;
+
+	if (!packed_is_used(meta, at.wrap))
+		return not_used(meta, at.wrap);
+	if (id < q->q.num)
+		left -= vio_min(left, ahead_of(q, at.off, id));
+	why = judge_used(q, meta, left, &q->batch_len);
+	if (why == 0)
+		q->batch_id = id;
+	return why;
+}
+
+/* Reaps of the batch that is open, up to @n. Returns how many. */
+static vio_always_inline unsigned reap_batch(struct packed_drvq *q, struct packed_pos *at,
+					     struct vio_drvq_done *done, unsigned n)
+{
+	const uint32_t last = q->batch_id;
+	struct packed_slot *slot;
+	uint32_t off;
+	unsigned i;
+
+	for (i = 0; i < n;) {
+		off = at->off;
+		slot = &q->slots[off];
+		done[i].token = slot->token;
+		/* Those that were skipped count as used to their end. */
+		done[i].len = slot->in_len;
+		*at = packed_forward(*at, free_slot(q, slot), q->q.num);
+		i++;
+		if (off == last) {
+			done[i - 1].len = q->batch_len;
+			q->batch_id = NO_ID;
+			break;
+		}
+	}
+	return i;
+}
+
+static int packed_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
+{
+	struct packed_drvq *q = packed(base);
+	uint32_t num = q->q.num, left = published(q), before = left;
+	struct packed_pos at = q->used;
+	unsigned i = 0;
+	int why = 0;
+
+	while (i < n && left > 0) {
+		if (q->batch_id == NO_ID) {
+			uint32_t run = packed_run(at, vio_min(n - i, left), num), each;
+
+			each = reap_each(q->desc, q->slots, at.off, packed_used_bits(at.wrap),
+					 done + i, run);
+			i += each;
+			left -= each;
+			at = packed_forward(at, each, num);
+			if (each == run)
+				continue;
+			why = open_batch(q, at, left);
+			if (q->batch_id == NO_ID)
+				break;
+		}
+		struct packed_pos from = at;
+
+		i += reap_batch(q, &at, done + i, n - i);
+		left -= at.wrap == from.wrap ? at.off - from.off : at.off + num - from.off;
+	}
+	q->used = at;
+	q->q.free += before - left;
+	q->q.in_flight -= i;
+	return reap_end(q, i, why);
+}
+
+static bool packed_has_used(const struct vio_drvq *base)
+{
+	const struct packed_drvq *q = packed_const(base);
+
+	if (published(q) == 0)
+		return false;
+	/* Neither used nor available is a lie, for the next reap to find. */
+	return q->batch_id != NO_ID ||
+	       !packed_is_avail(vio_le64(vio_load(&q->desc[q->used.off].meta)), q->used.wrap);
+}
+
+/* ---- Interrupts -------------------------------------------------------------------------- */
+
+static void set_event(struct packed_drvq *q, uint32_t event)
+{
+	if (q->event_now == event)
+		return;
+	q->event_now = event;
+	vio_store(q->driver_event, vio_le32(event));
+}
+
+/*
+ * Whether the device has gone more than @beyond descriptors on from used.off. It uses a buffer in
+ * the place of its first descriptor and then goes on by as many as the buffer has, so this follows
+ * it from buffer to buffer. What can't be followed is a lie, for the next reap to find.
+ */
+static bool used_beyond(const struct packed_drvq *q, uint32_t beyond)
+{
+	uint32_t gone = 0, all = published(q);
+	struct packed_pos at = q->used;
+
+	if (q->batch_id != NO_ID)
+		gone = ahead_of(q, at.off, q->batch_id) + slot_count(&q->slots[q->batch_id]);
+	at = packed_forward(at, gone, q->q.num);
+	while (gone <= beyond && gone < all) {
+		uint64_t meta = vio_le64(vio_load(&q->desc[at.off].meta));
+		uint32_t id = packed_meta_id(meta), step;
+
+		if (packed_is_avail(meta, at.wrap))
+			return false;
+		if (id >= q->q.num || !q->slots[id].token)
+			return true;
+		step = slot_count(&q->slots[id]);
+		if (q->in_order)
+			step += ahead_of(q, at.off, id);
+		if (step > all - gone)
+			return true;
+		gone += step;
+		at = packed_forward(at, step, q->q.num);
+	}
+	return gone > beyond;
+}
+
+static bool packed_notify_enable(struct vio_drvq *base, uint16_t after)
+{
+	struct packed_drvq *q = packed(base);
+	uint32_t out = q->q.num - q->q.free, beyond = 0;
+
+	if (q->event_idx) {
+		/* An event is a descriptor: that of the buffer when all in flight have as many. More
+		 * than what is in flight would never be used. */
+		if (q->q.in_flight > 0)
+			beyond = (uint32_t)((uint64_t)vio_min((uint32_t)after, q->q.in_flight - 1) *
+					    out / q->q.in_flight);
+		set_event(q, packed_event_at(packed_forward(q->used, beyond, q->q.num)));
+	} else {
+		set_event(q, PACKED_EVENT_ENABLE);
+	}
+	/* virtio 1.4, 2.8.22. Pairs with the one in packed_device.c, packed_publish(). */
+	vio_mb();
+	return used_beyond(q, beyond);
+}
+
+static void packed_notify_disable(struct vio_drvq *base)
+{
+	set_event(packed(base), PACKED_EVENT_DISABLE);
+}
+
+/* ---- Life cycle -------------------------------------------------------------------------- */
+
+static void *packed_detach(struct vio_drvq *base)
+{
+	struct packed_drvq *q = packed(base);
+	struct packed_slot *slot;
+	void *token;
+
+	if (q->q.in_flight == 0)
+		return NULL;
+	if (q->in_order)
+		q->detach_pos = q->used.off;
+	while (!q->slots[q->detach_pos].token)
+		q->detach_pos = q->detach_pos + 1 < q->q.num ? q->detach_pos + 1 : 0;
+	slot = &q->slots[q->detach_pos];
+	token = slot->token;
+	q->used = packed_forward(q->used, slot_count(slot), q->q.num);
+	q->q.free += free_slot(q, slot);
+	q->free_ids[q->q.num - q->q.in_flight] = (uint16_t)q->detach_pos;
+	q->q.in_flight--;
+	/* What was not published comes back as well, and will not be. */
+	q->pending = vio_min(q->pending, q->q.num - q->q.free);
+	return token;
+}
+
+static uint16_t packed_avail_pos(const struct vio_drvq *base)
+{
+	const struct packed_drvq *q = packed_const(base);
+
+	return packed_encode(packed_back(q->avail, q->pending, q->q.num));
+}
+
+static const struct vio_drvq_ops packed_drvq_broken_ops = {
+	.add_burst = vio_drvq_broken_add,
+	.publish = vio_drvq_broken_publish,
+	.reap_burst = vio_drvq_broken_reap,
+	.has_used = vio_drvq_broken_has_used,
+	.notify_enable = vio_drvq_broken_notify_enable,
+	.notify_disable = vio_drvq_broken_notify_disable,
+	.detach = packed_detach,
+	.avail_pos = packed_avail_pos,
+};
+
+static const struct vio_drvq_ops packed_drvq_ops = {
+	.broken = &packed_drvq_broken_ops,
+	.add_burst = packed_add_burst,
+	.publish = packed_publish,
+	.reap_burst = packed_reap_burst,
+	.has_used = packed_has_used,
+	.notify_enable = packed_notify_enable,
+	.notify_disable = packed_notify_disable,
+	.detach = packed_detach,
+	.avail_pos = packed_avail_pos,
+};
+
+static const struct vio_drvq_ops packed_drvq_in_order_ops = {
+	.broken = &packed_drvq_broken_ops,
+	.add_burst = packed_add_in_order,
+	.publish = packed_publish,
+	.reap_burst = packed_reap_in_order,
+	.has_used = packed_has_used,
+	.notify_enable = packed_notify_enable,
+	.notify_disable = packed_notify_disable,
+	.detach = packed_detach,
+	.avail_pos = packed_avail_pos,
+};
+
+/* Lays the private tables out behind the queue in @storage; with NULL only counts the bytes. */
+static size_t lay_out(struct packed_drvq *q, uint32_t num, uint16_t **free_tables)
+{
+	size_t slots = vio_align_up(sizeof(*q), VIO_CACHE_LINE);
+	size_t free_ids = slots + num * sizeof(struct packed_slot);
+	size_t tables = free_ids + num * sizeof(uint16_t);
+	char *storage = (char *)q;
+
+	if (q) {
+		q->slots = (struct packed_slot *)(void *)(storage + slots);
+		q->free_ids = (uint16_t *)(void *)(storage + free_ids);
+		*free_tables = (uint16_t *)(void *)(storage + tables);
+	}
+	return vio_align_up(tables + num * sizeof(uint16_t), VIO_CACHE_LINE);
+}
+
+size_t vio_packed_drvq_bytes(uint32_t num)
+{
+	return lay_out(NULL, num, NULL);
+}
+
+int vio_packed_drvq_init(void *storage, const struct vio_drvq_setup *setup, struct vio_drvq **out)
+{
+	struct vio_vq_sizes sizes = vio_vq_area_sizes(setup->num, setup->features);
+	struct packed_drvq *q = storage;
+	uint32_t i, num = setup->num;
+	uint16_t *free_tables;
+	int err;
+
+	if (!vio_vq_areas_ok(&setup->areas, &sizes))
+		return -EINVAL;
+	memset(q, 0, sizeof(*q));
+	lay_out(q, num, &free_tables);
+	err = ring_tables_init(&q->tables, setup, free_tables);
+	if (err < 0)
+		return err;
+	q->in_order = (setup->features & vio_feature(VIO_F_IN_ORDER)) != 0;
+	q->q.ops = q->in_order ? &packed_drvq_in_order_ops : &packed_drvq_ops;
+	q->q.num = num;
+	q->q.free = num;
+	q->event_idx = (setup->features & vio_feature(VIO_F_EVENT_IDX)) != 0;
+	q->desc = setup->areas.desc;
+	q->driver_event = setup->areas.driver;
+	q->device_event = setup->areas.device;
+	memset(q->slots, 0, num * sizeof(*q->slots));
+	for (i = 0; i < num; i++)
+		q->free_ids[i] = (uint16_t)(num - 1 - i);
+	/* virtio 1.4, 2.8.1 */
+	q->avail = q->used = (struct packed_pos){ 0, true };
+	q->batch_id = NO_ID;
+	q->event_now = PACKED_EVENT_DISABLE;
+	vio_store(q->driver_event, vio_le32(q->event_now));
+	*out = &q->q;
+	return 0;
+}
