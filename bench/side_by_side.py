@@ -12,8 +12,6 @@ queue pair of 1024 descriptors, the driver on one core and the device on another
 in both directions, interleaved: each round measures every combination once, so that what else the
 machine does falls on all. Medians are compared with dpdk/dpdk. Needs what testpmd needs (root,
 hugepages, two cores); without, it says so.
-
-The modes are those of DPDK's driver; our driver takes part where it speaks the same ring format.
 """
 
 import argparse
@@ -35,15 +33,14 @@ from lib.process import run  # noqa: E402
 from lib.testpmd import Testpmd  # noqa: E402
 from lib.vioduct import Device  # noqa: E402
 
-# What DPDK's driver is told, and which features our device is not to offer to ours.
+# How each driver is brought to use a mode: the options of DPDK's, the features of ours.
 MODES = {
-    "split": "in_order=0",
-    "split-no-mergeable": "in_order=0,mrg_rxbuf=0",
-    "split-in-order": "in_order=1",
-    "packed": "packed_vq=1,in_order=0",
-    "packed-in-order": "packed_vq=1,in_order=1,vectorized=1",
+    "split": ("in_order=0", "-ring_packed,-in_order"),
+    "split-no-mergeable": ("in_order=0,mrg_rxbuf=0", "-ring_packed,-in_order,-mrg_rxbuf"),
+    "split-in-order": ("in_order=1", "-ring_packed"),
+    "packed": ("packed_vq=1,in_order=0", "-in_order"),
+    "packed-in-order": ("packed_vq=1,in_order=1,vectorized=1", "+in_order"),
 }
-OUR_DRIVER_MODES = ("split",)
 DIRECTIONS = ("driver to device", "device to driver")
 COMBINATIONS = ("dpdk/dpdk", "dpdk/ours", "ours/dpdk", "ours/ours")
 SETTLE = 0.3
@@ -58,18 +55,18 @@ def rate(counter, seconds):
     return (last - first) / (end - start) / 1e6
 
 
-def our_driver(path, direction, options):
+def our_driver(path, direction, options, mode):
     """Mpps that our driver reports of itself."""
     mode = "txonly" if direction == DIRECTIONS[0] else "rxonly"
     done = run(["taskset", "-c", paths.cpus()[0], paths.VIODUCT, "bench", "driver", "--via",
                 "vhost-user:" + path, "--mode", mode, "--seconds", options.seconds, "--size",
-                options.size, "--json"], timeout=60)
+                options.size, "--features", MODES[mode][1], "--json"], timeout=60)
     return json.loads(done.stdout)["mpps"]
 
 
 def dpdk_driver(path, direction, options, mode):
     sends = direction == DIRECTIONS[0]
-    with Testpmd("driver", path, "txonly" if sends else "rxonly", MODES[mode],
+    with Testpmd("driver", path, "txonly" if sends else "rxonly", MODES[mode][0],
                  options.size) as driver:
         driver.wait_ready().start()
         field = "tx_packets" if sends else "rx_packets"
@@ -98,7 +95,7 @@ def measure(combination, direction, mode, options):
             else:
                 serving.wait_ready().start()
             if driver == "ours":
-                return our_driver(path, direction, options)
+                return our_driver(path, direction, options, mode)
             return dpdk_driver(path, direction, options, mode)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -113,10 +110,7 @@ def table(results, options):
         base = statistics.median(cells["dpdk/dpdk"])
         line = "%-20s%-18s" % (mode, direction)
         for name in COMBINATIONS:
-            samples = cells.get(name)
-            if not samples:
-                line += "%-25s" % "-"
-                continue
+            samples = cells[name]
             middle = statistics.median(samples)
             line += "%-25s" % ("%5.1f (%.1f-%.1f) %4.2f" % (middle, min(samples), max(samples),
                                                             middle / base))
@@ -146,8 +140,6 @@ def main():
             for direction in DIRECTIONS:
                 cells = results.setdefault((mode, direction), {})
                 for name in COMBINATIONS:
-                    if name.startswith("ours") and mode not in OUR_DRIVER_MODES:
-                        continue
                     print("\rround %d of %d: %-20s%-18s%-12s" % (
                         number + 1, options.rounds, mode, direction, name), end="",
                         file=sys.stderr, flush=True)

@@ -49,7 +49,7 @@ struct loop {
 	struct loop_pair pairs[];
 };
 
-/* What of a sent frame's meta makes sense to its receiver (virtio 1.4, 5.1.6.4). */
+/* What of a sent frame's meta makes sense to its receiver (virtio 1.4, 5.1.9.4). */
 static struct vio_net_meta echo_meta(const struct vio_net_meta *sent)
 {
 	struct vio_net_meta meta = *sent;

@@ -240,7 +240,7 @@ static int read_frame(struct tap *t, unsigned pair, const struct vio_frame *room
 
 /*
  * The header of the frame that was read. The kernel says of some frames that their checksum was
- * verified, which only a guest that takes unfinished checksums may hear (virtio 1.4, 5.1.6.4.1).
+ * verified, which only a guest that takes unfinished checksums may hear (virtio 1.4, 5.1.9.4.1).
  */
 static struct vio_net_meta decode_header(const struct tap *t, const struct tap_pair *p)
 {

@@ -26,7 +26,7 @@
  * another pair waits in its queue, and that pair is woken by a descriptor of its own (its bell).
  *
  * A frame for the guest goes to the pair that the guest last used for that flow, as a device does
- * that steers automatically (virtio 1.4, 5.1.6.5.6.2): a table by a hash of the flow's addresses and
+ * that steers automatically (virtio 1.4, 5.1.9.5.6.2): a table by a hash of the flow's addresses and
  * ports, the same for both directions.
  */
 #include <errno.h>

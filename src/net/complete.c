@@ -6,7 +6,7 @@
  * bytes twice. So the headers move to private memory, as far as the checksum field, and only what
  * comes behind is still referred to.
  *
- * An ordinary frame is taken at its word (virtio 1.4, 5.1.6.2): sum up everything from csum_start,
+ * An ordinary frame is taken at its word (virtio 1.4, 5.1.9.2): sum up everything from csum_start,
  * where the field itself holds the pseudo header's sum, and store the complement. Nothing is
  * parsed, so it works for protocols that we never heard of. In a GSO frame the field was preset
  * for the segments to come, whatever the sender took their length to be; there the pseudo header

@@ -169,7 +169,7 @@ int vio_net_check_tx(struct vio_net_meta *meta, uint32_t frame_len, uint64_t fea
 	if (frame_len > VIO_FRAME_MAX_LEN)
 		return refuse(why, VIO_DROP_TOO_BIG);
 
-	/* Claims something of a tunnel that is not there (virtio 1.4, 5.1.6.2.2). */
+	/* Claims something of a tunnel that is not there (virtio 1.4, 5.1.9.2.2). */
 	if (meta->flags & VIO_NET_HDR_F_UDP_TUNNEL_CSUM &&
 	    !(meta->gso_type & VIO_NET_HDR_GSO_UDP_TUNNEL_MASK))
 		return refuse(why, VIO_DROP_BAD_HEADER);
@@ -192,7 +192,7 @@ int vio_net_check_tx(struct vio_net_meta *meta, uint32_t frame_len, uint64_t fea
 }
 
 /*
- * RSC_INFO makes counters of the checksum offsets (virtio 1.4, 5.1.6.4), so they are never used
+ * RSC_INFO makes counters of the checksum offsets (virtio 1.4, 5.1.9.4), so they are never used
  * once it is set, negotiated or not. A coalesced packet is known to be valid although its checksum
  * field is not complete: DATA_VALID, and its GSO type tells that the field has to be made anew. A
  * packet that is not GSO, or a device that was not allowed this, leaves nobody who could complete

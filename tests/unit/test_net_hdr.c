@@ -217,7 +217,7 @@ static void test_tx_gso_other_types(void **state)
 	}
 }
 
-/* S20 and 5.1.6.2: segmentation asks for the checksum too, except UFO of a datagram without. */
+/* S20 and 5.1.9.2: segmentation asks for the checksum too, except UFO of a datagram without. */
 static void test_tx_gso_needs_checksum(void **state)
 {
 	struct vio_net_meta meta = { .gso_type = VIO_NET_HDR_GSO_TCPV4, .gso_size = 1448 };
