@@ -57,9 +57,9 @@ def rate(counter, seconds):
 
 def our_driver(path, direction, options, mode):
     """Mpps that our driver reports of itself."""
-    mode = "txonly" if direction == DIRECTIONS[0] else "rxonly"
+    moves = "txonly" if direction == DIRECTIONS[0] else "rxonly"
     done = run(["taskset", "-c", paths.cpus()[0], paths.VIODUCT, "bench", "driver", "--via",
-                "vhost-user:" + path, "--mode", mode, "--seconds", options.seconds, "--size",
+                "vhost-user:" + path, "--mode", moves, "--seconds", options.seconds, "--size",
                 options.size, "--features", MODES[mode][1], "--json"], timeout=60)
     return json.loads(done.stdout)["mpps"]
 
