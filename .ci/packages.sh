@@ -22,7 +22,7 @@ build            header:slirp/libslirp.h libslirp-dev     libslirp-devel     lib
 build            header:pcap/pcap.h     libpcap-dev       libpcap-devel      libpcap           libpcap-dev
 build            header:jansson.h       libjansson-dev    jansson-devel      jansson           jansson-dev
 build            header:cmocka.h        libcmocka-dev     libcmocka-devel    cmocka            cmocka-dev
-check,demo,lint  cmd:python3            python3           python3            python            python3
+check,demo,lint,bench cmd:python3       python3           python3            python            python3
 check,demo       cmd:qemu-system-x86_64 qemu-system-x86   qemu-system-x86    qemu-system-x86   qemu-system-x86_64
 check,demo       kernel                 linux-image-amd64/linux-image-generic kernel-core linux linux-virt
 check,demo       busybox                busybox-static    busybox            busybox           busybox-static
@@ -31,16 +31,17 @@ check,demo       cmd:modprobe           kmod              kmod               kmo
 check            sanitizer:address      -                 libasan            -                 -
 check            sanitizer:undefined    -                 libubsan           -                 -
 check            sanitizer:thread       -                 libtsan            -                 -
-check            python:pytest          python3-pytest    python3-pytest     python-pytest     py3-pytest
+check,bench      python:pytest          python3-pytest    python3-pytest     python-pytest     py3-pytest
 check            python:scapy           python3-scapy     python3-scapy      scapy             scapy
 check            cmd:iperf3             iperf3            iperf3             iperf3            iperf3
 check            cmd:tcpdump            tcpdump           tcpdump            tcpdump           tcpdump
 check            cmd:tshark             tshark            wireshark-cli      wireshark-cli     tshark
-check            cmd:ip                 iproute2          iproute            iproute2          iproute2
+check,bench      cmd:ip                 iproute2          iproute            iproute2          iproute2
 check            cmd:ethtool            ethtool           ethtool            ethtool           ethtool
-check            cmd:dpdk-testpmd       +dpdk             dpdk               dpdk              dpdk
-check            cmd:strace             strace            strace             strace            strace
-check            cmd:valgrind           valgrind          valgrind           valgrind          valgrind
+check,bench      cmd:dpdk-testpmd       +dpdk             dpdk               dpdk              dpdk
+check,bench      cmd:strace             strace            strace             strace            strace
+check,bench      cmd:valgrind           valgrind          valgrind           valgrind          valgrind
+bench            pkg:libdpdk            libdpdk-dev       dpdk-devel         -                 dpdk-dev
 check,lint       cmd:clang-format       clang-format-14/clang-format clang-tools-extra clang   clang-extra-tools
 check,lint       cmd:g++                g++               gcc-c++            -                 g++
 check,lint,fuzz  cmd:clang              clang             clang              clang             clang
@@ -67,6 +68,7 @@ present() { # probe
 	cmd:clang-format) command -v clang-format-14 || command -v clang-format ;;
 	cmd:*) command -v "${1#*:}" ;;
 	header:*) echo "#include <${1#*:}>" | cc -E - ;;
+	pkg:*) pkg-config --exists "${1#*:}" ;;
 	python:*) "$PYTHON" -c "import ${1#*:}" ;;
 	sanitizer:*) compiles cc "-fsanitize=${1#*:}" ;;
 	libfuzzer) compiles clang -fsanitize=fuzzer-no-link,address ;;

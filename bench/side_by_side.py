@@ -1,157 +1,127 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Our halves and DPDK's in each other's places, in one run.
+"""Our halves and DPDK's in each other's places.
 
-    side_by_side.py [--rounds 5] [--seconds 1] [--size 64] [--modes split,…] [--json FILE]
+Four role combinations (driver/device) over a real vhost-user socket between two processes, one
+queue pair of 1024 descriptors, the driver on one core and the device on another, polling, in five
+modes and each direction. dpdk/dpdk is what the others are compared with.
 
-Four role combinations (driver, device) over a real vhost-user socket between two processes, one
-queue pair of 1024 descriptors, the driver on one core and the device on another, polling:
+Echo: DPDK's driver originates frames and ends those that come back (testpmd's flowgen), which is
+what ours does; DPDK's device forwards its only port to itself, ours has the back end `loop`.
 
-    dpdk/dpdk   dpdk/ours   ours/dpdk   ours/ours
-
-in both directions, interleaved: each round measures every combination once, so that what else the
-machine does falls on all. Medians are compared with dpdk/dpdk. Needs what testpmd needs (root,
-hugepages, two cores); without, it says so.
+Needs what testpmd needs: root, hugepages, two cores.
 """
 
-import argparse
 import json
 import os
 import shutil
-import statistics
 import sys
 import time
 
-sys.dont_write_bytecode = True
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+from measure import ROOT, Cell, LeftOut, one_line
 
-from _pytest.outcomes import Skipped  # noqa: E402
-
-from lib import paths, testpmd  # noqa: E402
-from lib.process import run  # noqa: E402
-from lib.testpmd import Testpmd  # noqa: E402
-from lib.vioduct import Device  # noqa: E402
+PART = "peers"
+FIELDS = ("size", "mode", "direction", "combination")
 
 # How each driver is brought to use a mode: the options of DPDK's, the features of ours.
 MODES = {
     "split": ("in_order=0", "-ring_packed,-in_order"),
     "split-no-mergeable": ("in_order=0,mrg_rxbuf=0", "-ring_packed,-in_order,-mrg_rxbuf"),
-    "split-in-order": ("in_order=1", "-ring_packed"),
-    "packed": ("packed_vq=1,in_order=0", "-in_order"),
-    "packed-in-order": ("packed_vq=1,in_order=1,vectorized=1", "+in_order"),
+    "split-in-order": ("in_order=1", "-ring_packed,+in_order"),
+    "packed": ("packed_vq=1,in_order=0", "+ring_packed,-in_order"),
+    "packed-in-order": ("packed_vq=1,in_order=1,vectorized=1", "+ring_packed,+in_order"),
 }
-DIRECTIONS = ("driver to device", "device to driver")
+TO_DEVICE, TO_DRIVER, ECHO = DIRECTIONS = ("driver to device", "device to driver", "echo")
 COMBINATIONS = ("dpdk/dpdk", "dpdk/ours", "ours/dpdk", "ours/ours")
+OURS = COMBINATIONS[1:]
+SIZES = (64, 1518)
 SETTLE = 0.3
 
-
-def rate(counter, seconds):
-    """Mpps of a counter that is read twice."""
-    time.sleep(SETTLE)
-    first, start = counter(), time.monotonic()
-    time.sleep(seconds)
-    last, end = counter(), time.monotonic()
-    return (last - first) / (end - start) / 1e6
+# Direction: what each half does. testpmd's modes; mode of our driver, back end of our device.
+DPDK_DRIVER = {TO_DEVICE: "txonly", TO_DRIVER: "rxonly", ECHO: "flowgen"}
+DPDK_DEVICE = {TO_DEVICE: "rxonly", TO_DRIVER: "txonly", ECHO: "io"}
+OUR_DRIVER = {TO_DEVICE: "txonly", TO_DRIVER: "rxonly", ECHO: "echo"}
+OUR_DEVICE = {TO_DEVICE: "null", TO_DRIVER: "source,size=%d", ECHO: "loop"}
 
 
-def our_driver(path, direction, options, mode):
-    """Mpps that our driver reports of itself."""
-    moves = "txonly" if direction == DIRECTIONS[0] else "rxonly"
-    done = run(["taskset", "-c", paths.cpus()[0], paths.VIODUCT, "bench", "driver", "--via",
-                "vhost-user:" + path, "--mode", moves, "--seconds", options.seconds, "--size",
-                options.size, "--features", MODES[mode][1], "--json"], timeout=60)
-    return json.loads(done.stdout)["mpps"]
+class Peers:
+    """What the end-to-end tests know of testpmd and of processes, loaded once it is wanted."""
+
+    def __init__(self):
+        sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+        try:
+            from _pytest.outcomes import Skipped
+            from lib import paths, process, testpmd, vioduct
+        except ImportError as reason:
+            raise LeftOut("the tests' Python modules: %s" % reason) from None
+        self.paths, self.process, self.testpmd, self.vioduct = paths, process, testpmd, vioduct
+        self.cpus = paths.cpus()
+        try:
+            testpmd.hugepages()
+        except Skipped as reason:
+            raise LeftOut("DPDK's halves: %s" % one_line(reason)) from None
+
+    def rate(self, counter, seconds):
+        """Mpps of a counter that is read twice."""
+        time.sleep(SETTLE)
+        first, start = counter(), time.monotonic()
+        time.sleep(seconds)
+        last, end = counter(), time.monotonic()
+        return (last - first) / (end - start) / 1e6
+
+    def our_driver(self, path, size, mode, direction, seconds):
+        """Mpps that our driver reports of itself."""
+        done = self.process.run(
+            ["taskset", "-c", self.cpus[0], self.paths.VIODUCT, "bench", "driver", "--via",
+             "vhost-user:" + path, "--mode", OUR_DRIVER[direction], "--seconds", seconds, "--size",
+             size, "--features", MODES[mode][1], "--json"], timeout=60)
+        return json.loads(done.stdout)["mpps"]
+
+    def dpdk_driver(self, path, size, mode, direction, seconds):
+        with self.testpmd.Testpmd("driver", path, DPDK_DRIVER[direction], MODES[mode][0],
+                                  size) as driver:
+            driver.wait_ready().start()
+            field = "tx_packets" if direction == TO_DEVICE else "rx_packets"
+            measured = self.rate(lambda: driver.statistics()[field], seconds)
+            driver.stop()
+            driver.quit()
+        return measured
+
+    def device(self, kind, path, size, direction):
+        """The device's process."""
+        if kind == "dpdk":
+            return self.testpmd.Testpmd("device", path, DPDK_DEVICE[direction], packet_size=size)
+        backend = OUR_DEVICE[direction]
+        return self.vioduct.Device(
+            ["--socket-path", path, "--backend", backend % size if "%" in backend else backend] +
+            (["--mtu", size - 14] if size > 1518 else []),
+            prefix=["taskset", "-c", str(self.cpus[1])])
+
+    def measure(self, size, mode, direction, combination, seconds):
+        driver, device = combination.split("/")
+        directory = self.paths.scratch()
+        path = os.path.join(directory, "s")
+        try:
+            with self.device(device, path, size, direction) as serving:
+                if device == "dpdk":
+                    serving.wait_ready().start()
+                else:
+                    serving.wait_listening()
+                run = self.our_driver if driver == "ours" else self.dpdk_driver
+                mpps = run(path, size, mode, direction, seconds)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+        if mpps <= 0:
+            raise LeftOut("no frame arrived")
+        return mpps
 
 
-def dpdk_driver(path, direction, options, mode):
-    sends = direction == DIRECTIONS[0]
-    with Testpmd("driver", path, "txonly" if sends else "rxonly", MODES[mode][0],
-                 options.size) as driver:
-        driver.wait_ready().start()
-        field = "tx_packets" if sends else "rx_packets"
-        measured = rate(lambda: driver.statistics()[field], options.seconds)
-        driver.stop()
-        driver.quit()
-    return measured
+def cells(options):
+    peers = Peers()
 
+    def cell(*key):
+        return Cell(PART, "%d %s, %s, %s" % key,
+                    lambda: {key: peers.measure(*key, options.seconds)})
 
-def measure(combination, direction, mode, options):
-    driver, device = combination.split("/")
-    directory = paths.scratch()
-    path = os.path.join(directory, "s")
-    try:
-        if device == "ours":
-            kind = "null" if direction == DIRECTIONS[0] else "source,size=%d" % options.size
-            serving = Device(["--socket-path", path, "--backend", kind],
-                             prefix=["taskset", "-c", str(paths.cpus()[1])])
-        else:
-            serving = Testpmd("device", path,
-                              "rxonly" if direction == DIRECTIONS[0] else "txonly",
-                              packet_size=options.size)
-        with serving:
-            if device == "ours":
-                serving.wait_listening()
-            else:
-                serving.wait_ready().start()
-            if driver == "ours":
-                return our_driver(path, direction, options, mode)
-            return dpdk_driver(path, direction, options, mode)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def table(results, options):
-    print("%d-byte frames; Mpps, median of %d interleaved runs of %g s (least-most); ratio to "
-          "dpdk/dpdk" % (options.size, options.rounds, options.seconds))
-    print(("%-20s%-18s" % ("mode", "direction") +
-           "".join("%-25s" % name for name in COMBINATIONS)).rstrip())
-    for (mode, direction), cells in results.items():
-        base = statistics.median(cells["dpdk/dpdk"])
-        line = "%-20s%-18s" % (mode, direction)
-        for name in COMBINATIONS:
-            samples = cells[name]
-            middle = statistics.median(samples)
-            line += "%-25s" % ("%5.1f (%.1f-%.1f) %4.2f" % (middle, min(samples), max(samples),
-                                                            middle / base))
-        print(line.rstrip())
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--modes", default=",".join(MODES))
-    parser.add_argument("--json", metavar="FILE", help="write the samples there")
-    options = parser.parse_args()
-    unknown = set(options.modes.split(",")) - set(MODES)
-    if unknown:
-        parser.error("--modes: %s: expected some of %s" % (unknown.pop(), ", ".join(MODES)))
-    try:
-        testpmd.hugepages()
-    except Skipped as reason:
-        print("left out: DPDK's halves: %s; `vioduct bench` measures ours alone" % reason)
-        return 0
-    results = {}
-    for number in range(options.rounds):
-        for mode in options.modes.split(","):
-            for direction in DIRECTIONS:
-                cells = results.setdefault((mode, direction), {})
-                for name in COMBINATIONS:
-                    print("\rround %d of %d: %-20s%-18s%-12s" % (
-                        number + 1, options.rounds, mode, direction, name), end="",
-                        file=sys.stderr, flush=True)
-                    cells.setdefault(name, []).append(measure(name, direction, mode, options))
-    print("\r" + " " * 72 + "\r", end="", file=sys.stderr)
-    table(results, options)
-    if options.json:
-        with open(options.json, "w") as handle:
-            json.dump([{"mode": mode, "direction": direction, "mpps": cells}
-                       for (mode, direction), cells in results.items()], handle, indent=1)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return [cell(size, mode, direction, combination)
+            for size in options.peer_sizes for mode in options.modes
+            for direction in options.directions for combination in COMBINATIONS]

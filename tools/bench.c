@@ -12,6 +12,8 @@
 #include <jansson.h>
 
 #include "bench_frame.h"
+#include "bench_latency.h"
+#include "bench_stat.h"
 #include "tool.h"
 
 #define COMMAND "bench"
@@ -30,17 +32,76 @@ int bench_parse_size(const char *text, bool allow_random, uint32_t *size)
 	return 0;
 }
 
-static int parse_mode(const char *text, enum bench_mode *mode)
+/* ------------------------------------------------------------------------------------------
+ * What is measured in rounds
+ */
+static int parse_sizes(char *text, struct bench_rounds *opt)
 {
-	unsigned i;
+	char *save = NULL, *word;
 
-	for (i = BENCH_TXONLY; i <= BENCH_MACSWAP; i++)
-		if (strcmp(text, bench_mode_name(i)) == 0) {
-			*mode = i;
-			return 0;
+	opt->num_sizes = 0;
+	for (word = strtok_r(text, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		if (opt->num_sizes == BENCH_MAX_SIZES)
+			return tool_usage(COMMAND, "--size: at most %d sizes", BENCH_MAX_SIZES);
+		if (bench_parse_size(word, false, &opt->sizes[opt->num_sizes++]))
+			return TOOL_USAGE;
+	}
+	return opt->num_sizes ? 0 : tool_usage(COMMAND, "--size: needs a number of bytes");
+}
+
+static int parse_rounds_option(int c, struct bench_rounds *opt)
+{
+	int64_t n = 0;
+	int ret;
+
+	switch (c) {
+	case 'z':
+		return parse_sizes(optarg, opt);
+	case 's':
+		return front_seconds(COMMAND, "--seconds", optarg, 0.01, 3600, &opt->seconds);
+	case 'r':
+		ret = tool_number(COMMAND, "--rounds", optarg, 1, BENCH_MAX_ROUNDS, &n);
+		opt->rounds = (unsigned)n;
+		return ret;
+	case 'l':
+		opt->no_limit = true;
+		return 0;
+	default:
+		opt->json = true;
+		return 0;
+	}
+}
+
+int bench_parse_rounds(int argc, char **argv, struct bench_rounds *opt)
+{
+	static const struct option long_options[] = {
+		{ "size", required_argument, NULL, 'z' },
+		{ "seconds", required_argument, NULL, 's' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "no-limit", no_argument, NULL, 'l' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c, ret = 0;
+
+	opterr = 0;
+	optind = 1;
+	while (!ret && (c = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+		if (c == 'h') {
+			tool_help(&tool_bench);
+			exit(TOOL_OK);
 		}
-	return tool_usage(COMMAND, "--mode: %s: must be txonly, rxonly, echo or macswap-check",
-			  text);
+		if (c == '?' || c == ':')
+			return tool_bad_option(COMMAND, argv, c);
+		ret = parse_rounds_option(c, opt);
+	}
+	if (!ret && optind < argc)
+		ret = tool_usage(COMMAND,
+				 "%s: expected driver, device, limit, latency or an option (see "
+				 "vioduct bench --help)",
+				 argv[optind]);
+	return ret;
 }
 
 /* ------------------------------------------------------------------------------------------
@@ -94,7 +155,26 @@ static bool failed(const struct bench_conf *conf, const struct bench_result *r)
 struct driver_options {
 	struct bench_conf conf;
 	bool have_via, have_mode, json;
+	bool latency, interrupts;
 };
+
+static int parse_mode(const char *text, struct driver_options *opt)
+{
+	unsigned i;
+
+	opt->have_mode = true;
+	opt->latency = strcmp(text, "latency") == 0;
+	if (opt->latency)
+		return 0;
+	for (i = BENCH_TXONLY; i <= BENCH_MACSWAP; i++)
+		if (strcmp(text, bench_mode_name(i)) == 0) {
+			opt->conf.mode = i;
+			return 0;
+		}
+	return tool_usage(COMMAND,
+			  "--mode: %s: must be txonly, rxonly, echo, macswap-check or latency",
+			  text);
+}
 
 static const struct option driver_long_options[] = {
 	{ "via", required_argument, NULL, 'v' },
@@ -107,6 +187,7 @@ static const struct option driver_long_options[] = {
 	{ "features", required_argument, NULL, 'F' },
 	{ "verify", no_argument, NULL, 'c' },
 	{ "reconnect", no_argument, NULL, 'r' },
+	{ "interrupts", no_argument, NULL, 'i' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
@@ -123,8 +204,7 @@ static int parse_driver_option(int c, struct driver_options *opt)
 		opt->have_via = true;
 		return front_address(COMMAND, "--via", optarg, &conf->via);
 	case 'm':
-		opt->have_mode = true;
-		return parse_mode(optarg, &conf->mode);
+		return parse_mode(optarg, opt);
 	case 'f':
 		ret = tool_number(COMMAND, "--frames", optarg, 1, INT64_C(1) << 47, &n);
 		conf->frames = (uint64_t)n;
@@ -148,10 +228,33 @@ static int parse_driver_option(int c, struct driver_options *opt)
 	case 'r':
 		conf->reconnect = true;
 		return 0;
+	case 'i':
+		opt->interrupts = true;
+		return 0;
 	default:
 		opt->json = true;
 		return 0;
 	}
+}
+
+/* What goes with what. */
+static int check_driver(const struct driver_options *opt)
+{
+	const struct bench_conf *conf = &opt->conf;
+
+	if (!opt->have_via || !opt->have_mode)
+		return tool_usage(COMMAND, "%s is needed (see vioduct bench --help)",
+				  opt->have_via ? "--mode" : "--via vhost-user:PATH");
+	if (conf->frames && conf->seconds > 0)
+		return tool_usage(COMMAND, "one of --frames and --seconds, not both");
+	if (opt->interrupts && !opt->latency)
+		return tool_usage(COMMAND, "--interrupts goes with --mode latency");
+	if (opt->latency && (!conf->size || conf->pairs != 1 || conf->verify || conf->reconnect))
+		return tool_usage(COMMAND,
+				  "--mode latency: one frame at a time, all of one size, on one "
+				  "pair: without --size random, --queue-pairs, --verify and "
+				  "--reconnect");
+	return 0;
 }
 
 static int parse_driver(int argc, char **argv, struct driver_options *opt)
@@ -174,12 +277,19 @@ static int parse_driver(int argc, char **argv, struct driver_options *opt)
 	if (optind < argc)
 		return tool_usage(COMMAND, "%s: not an option (see vioduct bench --help)",
 				  argv[optind]);
-	if (!opt->have_via || !opt->have_mode)
-		return tool_usage(COMMAND, "%s is needed (see vioduct bench --help)",
-				  opt->have_via ? "--mode" : "--via vhost-user:PATH");
-	if (opt->conf.frames && opt->conf.seconds > 0)
-		return tool_usage(COMMAND, "one of --frames and --seconds, not both");
-	return 0;
+	return check_driver(opt);
+}
+
+static int measure_latency(const struct driver_options *opt)
+{
+	struct bench_latency result;
+	int ret;
+
+	ret = bench_latency_run(&opt->conf, opt->interrupts, &result);
+	if (ret == TOOL_USAGE)
+		return ret;
+	bench_latency_print(&result, opt->interrupts, opt->json);
+	return ret || result.corrupt || !result.rtt.count ? TOOL_FAILED : TOOL_OK;
 }
 
 int bench_driver(int argc, char **argv)
@@ -199,6 +309,8 @@ int bench_driver(int argc, char **argv)
 	opt.conf.progress = isatty(STDERR_FILENO);
 	mask = front_catch_signals();
 	sigprocmask(SIG_SETMASK, &mask, NULL);
+	if (opt.latency)
+		return measure_latency(&opt);
 	ret = bench_run(&opt.conf, &result);
 	if (ret == TOOL_USAGE)
 		return ret;
@@ -223,6 +335,8 @@ static const struct {
 } subjects[] = {
 	{ "driver", bench_driver },
 	{ "device", bench_device },
+	{ "limit", bench_limit },
+	{ "latency", bench_latency },
 };
 
 static int run(int argc, char **argv)
@@ -236,22 +350,29 @@ static int run(int argc, char **argv)
 }
 
 static const char synopsis[] =
-	"[--size N[,N…]] [--seconds S] [--rounds N] [--json]\n"
+	"[--size N[,N…]] [--seconds S] [--rounds N] [--no-limit] [--json]\n"
 	"       vioduct bench driver --via vhost-user:PATH[,server] --mode MODE [OPTION]…\n"
+	"       vioduct bench limit|latency [--size N[,N…]] [--seconds S] [--rounds N] [--json]\n"
 	"       vioduct bench device …     the same as vioduct device …\n"
 	"\n"
 	"Without a word: our driver and our device, each in a process and on a core of its own,\n"
-	"driver to device, device to driver and echo, in turn.\n"
+	"driver to device, device to driver and echo, in turn with the two-core limit.\n"
+	"With `limit`: what two cores can do at most: they hand frames over through flags alone.\n"
+	"With `latency`: a frame at a time through our device and back, both sides polling, then\n"
+	"both asleep until they are notified, in turn with a bare wake-up through eventfds.\n"
 	"\n"
-	"  --size N[,N…]           bytes of a frame, without its checksum; default 64\n"
-	"  --seconds S             of each run; default 1\n"
+	"  --size N[,N…]           bytes of a frame, without its checksum; default 64, with `limit`\n"
+	"                          64,128,256,512,1024,1518,9000\n"
+	"  --seconds S             of each run; default 1, with `limit` 0.2\n"
 	"  --rounds N              runs of each kind; default 5\n"
+	"  --no-limit              without a word: leave the two-core limit out\n"
 	"\n"
 	"With `driver`: our driver on the device that serves PATH (\",server\": that connects).\n"
 	"\n"
-	"  --mode txonly|rxonly|echo|macswap-check\n"
+	"  --mode txonly|rxonly|echo|macswap-check|latency\n"
 	"                          what the other side does with frames: takes them, makes them,\n"
-	"                          sends them back, sends them back with their addresses swapped\n"
+	"                          sends them back, sends them back with their addresses swapped;\n"
+	"                          latency: one at a time, back either way\n"
 	"  --frames N              to move; or\n"
 	"  --seconds S             to go on for; default 5\n"
 	"  --size N|random         bytes of each frame; default 64\n"
@@ -260,6 +381,7 @@ static const char synopsis[] =
 	"  --queue-pairs N         default 1\n"
 	"  --features +NAME,-NAME  features to accept beside the usual ones, or not\n"
 	"  --reconnect             wait for a device that goes away, and go on\n"
+	"  --interrupts            latency: sleep until the device interrupts, instead of polling\n"
 	"  --patience S            in which something has to move; default 10\n"
 	"\n"
 	"  --json                  the result as one JSON object\n"

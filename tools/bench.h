@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One run of `vioduct bench`: our driver moves frames through whatever device is there. */
+/* One run of `vioduct bench`: our driver moves frames through whatever device is there; and what
+ * the subjects of the subcommand share. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -53,11 +54,29 @@ double bench_gbps(const struct bench_conf *conf, const struct bench_result *resu
 
 const char *bench_mode_name(enum bench_mode mode);
 
-/* `vioduct bench driver`, and `vioduct bench` of our own two halves. Exit statuses. */
+/* `vioduct bench driver`, `vioduct bench` of our own two halves, `vioduct bench limit` and
+ * `vioduct bench latency`. Exit statuses. */
 int bench_driver(int argc, char **argv);
 int bench_both(int argc, char **argv);
+int bench_limit(int argc, char **argv);
+int bench_latency(int argc, char **argv);
 
-/* "64", or "random" where @random is not NULL: 0 then. 0, or TOOL_USAGE with a message. */
+/* "64", or "random" where @allow_random: 0 then. 0, or TOOL_USAGE with a message. */
 int bench_parse_size(const char *text, bool allow_random, uint32_t *size);
+
+/* What is measured in rounds: the options of all but `vioduct bench driver`. */
+#define BENCH_MAX_SIZES 16
+
+struct bench_rounds {
+	uint32_t sizes[BENCH_MAX_SIZES];
+	unsigned num_sizes, rounds;
+	double seconds; /* of each run */
+	bool json;
+	bool no_limit; /* `vioduct bench`: leaves the two-core limit out */
+};
+
+/* Reads the command line over the defaults in *@opt. 0, or TOOL_USAGE with a message. --help is
+ * answered, and ends the process. */
+int bench_parse_rounds(int argc, char **argv, struct bench_rounds *opt);
 
 #endif

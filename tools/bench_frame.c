@@ -20,58 +20,6 @@
 
 #include "base/endian.h"
 
-#define ETHERTYPE 0x88b5
-
-static uint64_t first_word(unsigned pair, uint64_t number)
-{
-	return bench_mix(number * 65536 + pair + 1);
-}
-
-static void put_address(uint8_t *at, uint8_t role, unsigned pair)
-{
-	uint8_t mac[6] = { 0x02, 0x76, 0x64, role, (uint8_t)(pair >> 8), (uint8_t)pair };
-
-	memcpy(at, mac, sizeof(mac));
-}
-
-static void put_head(uint8_t *data, bool swapped, unsigned pair, uint64_t number)
-{
-	put_address(data, swapped ? 2 : 1, pair);
-	put_address(data + 6, swapped ? 1 : 2, pair);
-	vio_put_be16(data + 12, ETHERTYPE);
-	vio_put_be16(data + 14, (uint16_t)pair);
-	vio_put_be16(data + 16, (uint16_t)~pair);
-	vio_put_be16(data + 18, (uint16_t)(number >> 32));
-	vio_put_be32(data + 20, (uint32_t)number);
-}
-
-void bench_frame_fill(uint8_t *data, uint32_t len, unsigned pair, uint64_t number)
-{
-	uint64_t word = first_word(pair, number);
-	uint32_t i;
-
-	put_head(data, false, pair, number);
-	for (i = BENCH_FRAME_HEAD; i + 8 <= len; i += 8) {
-		memcpy(data + i, &word, 8);
-		word += BENCH_FRAME_MULT;
-	}
-	memcpy(data + i, &word, len - i);
-}
-
-uint64_t bench_frame_read(const uint8_t *data, uint32_t len)
-{
-	uint64_t word, sum = 0;
-	uint32_t i;
-
-	for (i = 0; i + 8 <= len; i += 8) {
-		memcpy(&word, data + i, 8);
-		sum += word;
-	}
-	for (; i < len; i++)
-		sum += data[i];
-	return sum;
-}
-
 enum bench_verdict bench_frame_check(const uint8_t *data, uint32_t len, uint32_t size, bool swapped,
 				     unsigned pairs, unsigned *pair, uint64_t *number)
 {
@@ -79,15 +27,15 @@ enum bench_verdict bench_frame_check(const uint8_t *data, uint32_t len, uint32_t
 	uint64_t word, got, wrong = 0;
 	uint32_t i;
 
-	if (len < BENCH_SIZE_MIN || vio_get_be16(data + 12) != ETHERTYPE)
+	if (len < BENCH_SIZE_MIN || vio_get_be16(data + 12) != BENCH_ETHERTYPE)
 		return BENCH_FOREIGN;
 	*pair = vio_get_be16(data + 14);
 	*number = (uint64_t)vio_get_be16(data + 18) << 32 | vio_get_be32(data + 20);
-	put_head(head, swapped, *pair, *number);
+	bench_frame_head(head, swapped, *pair, *number);
 	if (*pair >= pairs || len != bench_frame_size(size, *number) ||
 	    memcmp(data, head, sizeof(head)) != 0)
 		return BENCH_CORRUPT;
-	word = first_word(*pair, *number);
+	word = bench_first_word(*pair, *number);
 	for (i = BENCH_FRAME_HEAD; i + 8 <= len; i += 8) {
 		memcpy(&got, data + i, 8);
 		wrong |= got ^ word;

@@ -96,8 +96,11 @@ static void free_sent(void *ctx, struct vio_buf **bufs, unsigned n)
 	unsigned i;
 
 	run->completed += n;
-	for (i = 0; i < n; i++)
-		run->result->tx_bytes += bufs[i]->len;
+	if (run->conf->size)
+		run->result->tx_bytes += (uint64_t)n * run->conf->size;
+	else
+		for (i = 0; i < n; i++)
+			run->result->tx_bytes += bufs[i]->len;
 	vio_pool_put(run->front.pool, bufs, n);
 }
 
@@ -143,15 +146,12 @@ static void make(struct run *run, struct pair *pair, unsigned id)
 	unsigned i, n = vio_pool_get(run->front.pool, pair->made, may_make(run));
 
 	/* The lines of a whole burst are asked for before the first is written. */
-	for (i = 0; i < n; i++) {
-		__builtin_prefetch(pair->made[i], 1);
+	for (i = 0; i < n; i++)
 		__builtin_prefetch(vio_buf_data(pair->made[i]), 1);
-	}
 	for (i = 0; i < n; i++) {
 		struct vio_buf *buf = pair->made[i];
 
 		buf->len = bench_frame_size(run->conf->size, pair->number);
-		memset(&buf->meta, 0, sizeof(buf->meta));
 		bench_frame_fill(vio_buf_data(buf), buf->len, id, pair->number++);
 	}
 	pair->num_made = n;
@@ -162,11 +162,15 @@ static void make(struct run *run, struct pair *pair, unsigned id)
 static int send_pair(struct run *run, unsigned id)
 {
 	struct pair *pair = &run->pairs[id];
-	int reaped, ret;
+	int reaped = 0, ret;
 
-	reaped = vio_driver_tx_reap(run->front.drv, id, 2 * BURST);
-	if (reaped < 0)
-		return reaped;
+	/* Sending frees what was sent when it needs room; it is waited for only when that is not
+	 * enough. */
+	if (!run->sending || vio_pool_available(run->front.pool) < BURST) {
+		reaped = vio_driver_tx_reap(run->front.drv, id, RING_SIZE);
+		if (reaped < 0)
+			return reaped;
+	}
 	if (!pair->num_made)
 		make(run, pair, id);
 	if (!pair->num_made)

@@ -3,7 +3,7 @@
  * vioduct device: one or more devices over vhost-user.
  *
  * The command line describes devices, separated by lone "--"; what concerns the whole process
- * (--json, --workers, --busy-poll) may stand with any of them. The main thread then waits for
+ * (--json, --workers, --cpus, --busy-poll) may stand with any of them. The main thread then waits for
  * signals and front ends; frames are the workers' business.
  */
 #include <errno.h>
@@ -23,12 +23,15 @@
 #include "tool.h"
 
 #define MAX_DEVICES 256
+#define MAX_CPUS    64 /* as many as there can be workers */
+#define CPU_MAX	    65535
 
 struct process_conf {
 	bool json;
 	bool verbose;
 	bool print_capabilities;
 	struct vio_workers_conf workers;
+	uint16_t cpus[MAX_CPUS];
 };
 
 enum {
@@ -48,6 +51,7 @@ enum {
 	OPT_OFFER_CONFIG,
 	OPT_BUSY_POLL,
 	OPT_WORKERS,
+	OPT_CPUS,
 	OPT_PRINT_CAPABILITIES,
 	OPT_JSON,
 	OPT_VERBOSE,
@@ -71,6 +75,7 @@ static const struct option options[] = {
 	{ "offer-config", no_argument, NULL, OPT_OFFER_CONFIG },
 	{ "busy-poll", required_argument, NULL, OPT_BUSY_POLL },
 	{ "workers", required_argument, NULL, OPT_WORKERS },
+	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "print-capabilities", no_argument, NULL, OPT_PRINT_CAPABILITIES },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "verbose", no_argument, NULL, OPT_VERBOSE },
@@ -95,6 +100,7 @@ static const char synopsis[] =
 	"  --offer-config          offer the configuration space (QEMU warns about it)\n"
 	"  --busy-poll USEC        poll at most so long before sleeping; default 0\n"
 	"  --workers N             threads for all devices; default: as needed, at most the cores\n"
+	"  --cpus LIST             pin them: 2,4-7; one on each unless --workers says otherwise\n"
 	"  --print-capabilities    what this program can do, as JSON\n"
 	"  --json                  counters as one JSON object\n"
 	"  --verbose               say more on standard error\n"
@@ -175,6 +181,49 @@ static int parse_property(int c, struct vio_net_props *props)
 	}
 }
 
+static int bad_cpus(const char *list)
+{
+	return tool_usage("device", "--cpus: %s: must be numbers and ranges like 2,4-7, at most %d",
+			  list, MAX_CPUS);
+}
+
+/* A number from 0 to CPU_MAX at *@p, which moves behind it. */
+static bool take_cpu(const char **p, unsigned *cpu)
+{
+	char *end;
+	unsigned long n;
+
+	if (**p < '0' || **p > '9')
+		return false;
+	n = strtoul(*p, &end, 10);
+	*p = end;
+	*cpu = (unsigned)n;
+	return n <= CPU_MAX;
+}
+
+static int parse_cpus(const char *list, struct process_conf *process)
+{
+	const char *p = list;
+	unsigned first, last, n = 0;
+
+	do {
+		if (!take_cpu(&p, &first))
+			return bad_cpus(list);
+		last = first;
+		if (*p == '-' && (p++, !take_cpu(&p, &last)))
+			return bad_cpus(list);
+		if (last < first || last - first >= MAX_CPUS - n)
+			return bad_cpus(list);
+		while (first <= last)
+			process->cpus[n++] = (uint16_t)first++;
+	} while (*p++ == ',');
+	if (p[-1] != '\0')
+		return bad_cpus(list);
+	process->workers.cpus = process->cpus;
+	process->workers.num_cpus = n;
+	return 0;
+}
+
 static int parse_process(int c, struct process_conf *process)
 {
 	int64_t n = 0;
@@ -189,6 +238,8 @@ static int parse_process(int c, struct process_conf *process)
 		ret = tool_number("device", "--workers", optarg, 1, 64, &n);
 		process->workers.count = (unsigned)n;
 		return ret;
+	case OPT_CPUS:
+		return parse_cpus(optarg, process);
 	case OPT_PRINT_CAPABILITIES:
 		process->print_capabilities = true;
 		return 0;
@@ -226,6 +277,7 @@ static int parse_device(int argc, char **argv, struct process_conf *process,
 			break;
 		case OPT_BUSY_POLL:
 		case OPT_WORKERS:
+		case OPT_CPUS:
 		case OPT_PRINT_CAPABILITIES:
 		case OPT_JSON:
 		case OPT_VERBOSE:
@@ -394,7 +446,8 @@ static int run_devices(const struct vio_port_conf *confs, int n, const struct pr
 		return tool_fail("device", "signalfd: %s", strerror(errno));
 	ret = vio_workers_create(host, &process->workers, &workers, &err);
 	if (ret)
-		return tool_fail("device", "%s", err.msg[0] ? err.msg : strerror(-ret));
+		return (ret == -EINVAL ? tool_usage : tool_fail)(
+			"device", "%s", err.msg[0] ? err.msg : strerror(-ret));
 	for (i = 0; i < n; i++) {
 		ret = vio_port_open(host, workers, &confs[i], &ports[i], &err);
 		if (ret) {
@@ -435,7 +488,9 @@ static int run(int argc, char **argv)
 		for (i = 0; i < n && !ret; i++)
 			ret = check_device(&confs[i]);
 		if (!process.workers.count)
-			process.workers.count = default_workers(confs, n);
+			process.workers.count = process.workers.num_cpus ?
+							process.workers.num_cpus :
+							default_workers(confs, n);
 		if (!ret)
 			ret = run_devices(confs, n, &process);
 	}

@@ -40,6 +40,10 @@ extern "C" {
 #define VIO_DEVICE_MAX_PAIRS	   128
 #define VIO_DEVICE_CTRL_QUEUE_SIZE 64
 
+/* Features that a device has when its transport does (struct vio_device_transport_ops). */
+#define VIO_TRANSPORT_FEATURES \
+	(vio_feature(VIO_F_RING_RESET) | vio_feature(VIO_F_NOTIFICATION_DATA))
+
 enum vio_duplex { VIO_DUPLEX_HALF = 0, VIO_DUPLEX_FULL = 1, VIO_DUPLEX_UNKNOWN = 0xff };
 
 /* How transmit queues are drained (the port does it; the device keeps what was asked for). */
@@ -70,6 +74,15 @@ struct vio_device_transport_ops {
 	/* The front end serves the control queue itself, and features that need one may be accepted
 	 * without CTRL_VQ (vhost-user, vhost-net). */
 	bool ctrl_elsewhere;
+	/*
+	 * Features that are the transport's to have, of VIO_TRANSPORT_FEATURES: those that it
+	 * carries, which are offered, and those that it carries but which are offered only when the
+	 * user adds them. What is in neither is not offered on this transport.
+	 *   RING_RESET: it can stop one queue (vio_device_queue_stop()) and start it anew.
+	 *   NOTIFICATION_DATA: its kicks bring the ring's position with them. The device makes no use
+	 *   of that, it reads the ring; the transport has to find the queue number beside it.
+	 */
+	uint64_t carries, on_request;
 	/* Interrupt for queue @queue. Pair thread. */
 	void (*call)(void *ctx, unsigned queue);
 	/* The configuration space changed. Control thread. Optional. */
@@ -91,7 +104,8 @@ VIO_API int vio_device_create(const struct vio_host *host, const struct vio_net_
 /* Frees it. All queues must be stopped. NULL does nothing. Control. */
 VIO_API void vio_device_destroy(struct vio_device *dev);
 
-/* Says who the transport is; before any queue starts. Control. */
+/* Says who the transport is, and offers those features that are the transport's (none of them for
+ * NULL, as before the first call); before features are negotiated. Control. */
 VIO_API void vio_device_set_transport(struct vio_device *dev,
 				      const struct vio_device_transport_ops *ops, void *ctx);
 

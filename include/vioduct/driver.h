@@ -300,6 +300,27 @@ VIO_API int vio_driver_reset(struct vio_driver *drv, struct vio_error *err);
  */
 VIO_API int vio_driver_recover(struct vio_driver *drv, uint32_t timeout_ms, struct vio_error *err);
 
+/*
+ * Resets queue @queue (virtio's number) while all others go on, and starts it anew with an empty ring
+ * (virtio 1.4, 2.6.1): a way back for a queue that is broken, and the way to another size.
+ *
+ * @size: descriptors of the new ring; 0: as many as before.
+ *
+ * All buffers come back first: receive buffers to rx free, with received frames that were not taken
+ * (counted as dropped); sent frames to tx free, others to unsent. Then a receive queue is filled by
+ * alloc. Settings and counters stay; the queue's interrupt is off. No queue function of the same pair
+ * and no vio_driver_interrupt() for @queue may run meanwhile. Control, state STARTED.
+ *
+ * Returns 0. With these nothing has changed: -EBUSY: not started; -EINVAL: no such queue, or a size
+ * that is no power of two (split rings); -ENOBUFS: size above the maximum; -ENOTSUP: RING_RESET was
+ * not negotiated (it is whenever device and transport can do it); -ENOMEM. With any other error the
+ * queue stands still (its functions return -ESHUTDOWN) until the device is stopped and started
+ * again: the device did not give the ring back, then its buffers stay in it, or did not take the new
+ * one, then they are back. One line in @err.
+ */
+VIO_API int vio_driver_queue_reset(struct vio_driver *drv, unsigned queue, uint32_t size,
+				   struct vio_error *err);
+
 /* Stops, frees everything, releases the transport. NULL does nothing. */
 VIO_API void vio_driver_release(struct vio_driver *drv);
 
@@ -464,7 +485,8 @@ VIO_API int vio_driver_mac_table_set(struct vio_driver *drv, const uint8_t (*mac
 				     unsigned n);
 /* Lets VLAN @vlan (0..4095, else -EINVAL) through the filter, or not. */
 VIO_API int vio_driver_vlan_filter(struct vio_driver *drv, uint16_t vlan, bool pass);
-/* Spreads receive over @pairs queue pairs (1..configured, else -EINVAL). */
+/* Spreads receive over @pairs queue pairs (1..configured, else -EINVAL), also while frames come: when
+ * it returns none comes on the others any more, and what had come can still be received there. */
 VIO_API int vio_driver_pairs_set(struct vio_driver *drv, unsigned pairs);
 VIO_API int vio_driver_announce_ack(struct vio_driver *drv);
 

@@ -31,7 +31,8 @@ enum vio_dma_dir { VIO_DMA_READ = 1, VIO_DMA_WRITE = 2, VIO_DMA_BOTH = 3 };
 
 /*
  * The host. Every callback gets @ctx. All must be callable from any thread that calls Vioduct;
- * Vioduct itself calls alloc/free/dma_* only from life-cycle functions, never from a data path.
+ * Both halves call alloc/free/dma_* only from life-cycle functions, never from a data path. Back ends
+ * also do when a frame needs more than there is, from whatever thread.
  */
 struct vio_host {
 	void *ctx;

@@ -75,3 +75,12 @@ void vio_fifo_drop(struct vio_fifo *f)
 	f->first += record_size(len);
 	f->frames--;
 }
+
+void vio_fifo_move(struct vio_fifo *to, struct vio_fifo *from)
+{
+	uint32_t len;
+	const uint8_t *p;
+
+	while ((p = vio_fifo_first(from, &len)) != NULL && vio_fifo_put(to, p, 0, p, len))
+		vio_fifo_drop(from);
+}

@@ -10,7 +10,8 @@
  * such frames itself: its own large frame comes back large. When it does not, the loop does the work:
  * a checksum on a private copy of the headers; segmentation on a private copy of the frame, because
  * its segments may need more room than there is now, and the guest's memory can't be held while they
- * wait. While segments wait, the pair takes nothing else, so that order is kept.
+ * wait. While segments wait, the pair takes nothing else, so that order is kept. The memory for that
+ * is taken when a frame needs it, and given back before the pair sleeps.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,9 +28,10 @@
 #define EMIT_BURST  64	/* segments emitted at a time */
 #define CSUM_PIECES 256 /* pieces that the checksum is completed in without a copy */
 
-/* One queue pair; touched by its worker only. */
+/* One queue pair; touched by its worker only, and on no cache line with another. */
 struct loop_pair {
 	struct vio_sink *sink;
+	const struct vio_host *host;
 	unsigned echoed; /* committed in send(), not yet told by receive() */
 	bool pending;	 /* a large frame is being cut */
 	bool have_segment;
@@ -38,8 +40,8 @@ struct loop_pair {
 	struct vio_frame large, segment;
 	struct vio_iov large_iov[2], segment_iov[4]; /* the first of each is the spare one */
 	uint8_t scratch[VIO_HDR_SCRATCH];
-	uint8_t copy[VIO_FRAME_MAX_LEN];
-};
+	uint8_t *copy; /* of a frame, VIO_FRAME_MAX_LEN bytes, or NULL */
+} vio_cacheline;
 
 struct loop {
 	struct vio_backend be;
@@ -92,8 +94,12 @@ static unsigned echo_run(struct loop_pair *p, const struct vio_frame *frames, un
 /* Copies @frame to the pair's private memory, where it is one piece. */
 static int linearise(struct loop_pair *p, const struct vio_frame *frame)
 {
-	if (frame->len > sizeof(p->copy))
+	if (frame->len > VIO_FRAME_MAX_LEN)
 		return -E2BIG;
+	if (p->copy == NULL)
+		p->copy = p->host->alloc(p->host->ctx, VIO_FRAME_MAX_LEN, VIO_CACHE_LINE);
+	if (p->copy == NULL)
+		return -ENOMEM;
 	vio_iov_to_buf(frame->iov, frame->iovcnt, 0, p->copy, frame->len);
 	p->large = *frame;
 	p->large_iov[1] = (struct vio_iov){ p->copy, frame->len };
@@ -223,10 +229,18 @@ static int loop_receive(struct vio_backend *be, unsigned pair, unsigned budget)
 	return (int)done;
 }
 
+static void free_copy(struct loop_pair *p)
+{
+	p->host->free(p->host->ctx, p->copy, VIO_FRAME_MAX_LEN);
+	p->copy = NULL;
+}
+
 static bool loop_arm(struct vio_backend *be, unsigned pair)
 {
-	const struct loop_pair *p = &vio_container_of(be, struct loop, be)->pairs[pair];
+	struct loop_pair *p = &vio_container_of(be, struct loop, be)->pairs[pair];
 
+	if (p->copy != NULL && !p->pending)
+		free_copy(p);
 	return p->echoed != 0 || (p->pending && !p->starved);
 }
 
@@ -273,6 +287,8 @@ static void loop_close(struct vio_backend *be)
 {
 	struct loop *l = vio_container_of(be, struct loop, be);
 
+	for (unsigned i = 0; i < l->num_pairs; i++)
+		free_copy(&l->pairs[i]);
 	l->host->free(l->host->ctx, l, loop_size(l->num_pairs));
 }
 
@@ -305,6 +321,8 @@ static int loop_open(const struct vio_backend_config *config, struct vio_backend
 	};
 	l->host = config->host;
 	l->num_pairs = config->pairs;
+	for (unsigned i = 0; i < l->num_pairs; i++)
+		l->pairs[i].host = config->host;
 	*be = &l->be;
 	return 0;
 }

@@ -31,7 +31,7 @@ struct pcap_sink {
 	struct pcap *pcap;
 	unsigned pair;
 	unsigned ahead; /* frames written that the guest's queue still holds */
-};
+} vio_cacheline;
 
 struct pcap {
 	struct vio_backend be;
@@ -66,7 +66,9 @@ static void capture(struct pcap *c, enum vio_pcapng_direction direction, unsigne
 	if (n == 0)
 		return;
 	vio_pcapng_write(&c->file, direction, pair, frames, n);
-	vio_store(&c->dirty, true);
+	/* Read by all pairs: not written for nothing. */
+	if (!vio_load(&c->dirty))
+		vio_store(&c->dirty, true);
 }
 
 /* ------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@
 #define PAYLOAD_AT     (UDP_AT + 8)
 #define SEQUENCE_AT    (PAYLOAD_AT + 4)
 #define UDP_CSUM_AT    (UDP_AT + 6)
-#define HEAD_LEN       (SEQUENCE_AT + 8) /* what differs between frames lies within */
+#define HEAD_BYTES     64 /* what differs between frames lies within */
 
 struct template
 {
@@ -152,58 +152,88 @@ static int build_template(struct template *t, uint32_t len, const struct vio_bac
 	return 0;
 }
 
-/* vio_csum_fold() of @sum with these words added; here so that a frame costs a few additions. */
-static vio_always_inline uint16_t finish_sum(uint64_t sum, uint16_t pair, const uint8_t *sequence)
+static unsigned template_of(uint64_t sequence)
 {
-	uint32_t words[2];
+	return imix_order[sequence % sizeof(imix_order)];
+}
 
-	memcpy(words, sequence, sizeof(words));
-	sum = (sum & UINT32_MAX) + (sum >> 32) + words[0] + words[1] + vio_be16(pair);
+/* The beginning of a template's frames for one pair: all of a small frame, and of any frame where
+ * frames differ. */
+struct head {
+	const struct template *t;
+	uint64_t sum; /* of the template, with the pair's number added */
+	uint8_t bytes[HEAD_BYTES];
+};
+
+static void make_head(struct head *h, const struct template *t, unsigned pair)
+{
+	h->t = t;
+	h->sum = (t->sum & UINT32_MAX) + (t->sum >> 32) + vio_be16((uint16_t)pair);
+	memcpy(h->bytes, t->bytes, vio_min(t->len, (uint32_t)sizeof(h->bytes)));
+	vio_put_be16(h->bytes + 10, (uint16_t)pair);
+	vio_put_be16(h->bytes + UDP_AT, (uint16_t)(1024 + pair));
+}
+
+/* Makes what is a copy of @h at @frame frame @sequence. */
+static vio_always_inline void number(const struct head *h, uint8_t *frame, uint64_t sequence)
+{
+	uint64_t be_sequence = vio_be64(sequence), sum;
+	uint16_t csum;
+
+	/* vio_csum_fold() of the sum; here so that a frame costs a few additions. */
+	sum = h->sum + (be_sequence & UINT32_MAX) + (be_sequence >> 32);
 	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
+	csum = (uint16_t) ~((sum & 0xffff) + (sum >> 16));
+	if (vio_unlikely(csum == 0))
+		csum = 0xffff; /* RFC 768: 0 would mean that there is none */
+	memcpy(frame + SEQUENCE_AT, &be_sequence, sizeof(be_sequence));
+	memcpy(frame + UDP_CSUM_AT, &csum, sizeof(csum));
 }
 
-/* The head of frame @sequence of @pair, as it differs from the template's. */
-static void make_head(const struct template *t, unsigned pair, uint64_t sequence,
-		      uint8_t head[HEAD_LEN])
+/* A frame that is shorter than a head, or whose room is in pieces. */
+static vio_noinline void fill_odd(const struct head *h, uint64_t sequence, struct vio_frame *room)
 {
-	uint16_t sum;
+	uint32_t head = vio_min(h->t->len, (uint32_t)HEAD_BYTES);
+	uint8_t bytes[HEAD_BYTES];
 
-	memcpy(head, t->bytes, HEAD_LEN);
-	vio_put_be16(head + 10, (uint16_t)pair);
-	vio_put_be16(head + UDP_AT, (uint16_t)(1024 + pair));
-	vio_put_be32(head + SEQUENCE_AT, (uint32_t)(sequence >> 32));
-	vio_put_be32(head + SEQUENCE_AT + 4, (uint32_t)sequence);
-	sum = finish_sum(t->sum, (uint16_t)pair, head + SEQUENCE_AT);
-	if (sum == 0)
-		sum = 0xffff; /* RFC 768: 0 would mean that there is none */
-	memcpy(head + UDP_CSUM_AT, &sum, sizeof(sum));
+	memcpy(bytes, h->bytes, sizeof(bytes));
+	number(h, bytes, sequence);
+	vio_iov_from_buf(room->iov, room->iovcnt, 0, bytes, head);
+	vio_iov_from_buf(room->iov, room->iovcnt, head, h->t->bytes + head, h->t->len - head);
 }
 
-static const struct template *template_of(const struct source *s, uint64_t sequence)
+static vio_always_inline void fill(const struct head *h, uint64_t sequence, struct vio_frame *room)
 {
-	return &s->templates[s->imix ? imix_order[sequence % sizeof(imix_order)] : 0];
-}
+	uint32_t len = h->t->len;
 
-static void fill(const struct source *s, unsigned pair, uint64_t sequence, struct vio_frame *room)
-{
-	const struct template *t = template_of(s, sequence);
-	uint8_t head[HEAD_LEN];
-
-	make_head(t, pair, sequence, head);
-	if (vio_likely(room->iov[0].len >= t->len)) {
+	room->len = len;
+	if (vio_likely(len >= HEAD_BYTES && room->iov[0].len >= len)) {
 		uint8_t *to = room->iov[0].base;
 
-		memcpy(to, head, HEAD_LEN);
-		memcpy(to + HEAD_LEN, t->bytes + HEAD_LEN, t->len - HEAD_LEN);
+		memcpy(to, h->bytes, HEAD_BYTES);
+		if (len > HEAD_BYTES)
+			memcpy(to + HEAD_BYTES, h->t->bytes + HEAD_BYTES, len - HEAD_BYTES);
+		number(h, to, sequence);
 	} else {
-		vio_iov_from_buf(room->iov, room->iovcnt, 0, head, HEAD_LEN);
-		vio_iov_from_buf(room->iov, room->iovcnt, HEAD_LEN, t->bytes + HEAD_LEN,
-				 t->len - HEAD_LEN);
+		fill_odd(h, sequence, room);
 	}
-	room->len = t->len;
+}
+
+/* Makes frames from number @sequence on, as many of @n as there is whole room for. */
+static vio_always_inline unsigned fill_burst(const struct head *heads, uint64_t sequence,
+					     struct vio_frame *room, int n, const bool imix)
+{
+	unsigned i;
+
+	for (i = 0; (int)i < n; i++) {
+		const struct head *h = &heads[imix ? template_of(sequence + i) : 0];
+
+		if (vio_unlikely(room[i].len < h->t->len))
+			break;
+		fill(h, sequence + i, &room[i]);
+	}
+	return i;
 }
 
 /* ------------------------------------------------------------------------------------------
@@ -282,25 +312,27 @@ static int source_receive(struct vio_backend *be, unsigned pair, unsigned budget
 {
 	struct source *s = vio_container_of(be, struct source, be);
 	struct source_pair *p = &s->pairs[pair];
+	struct head heads[vio_array_size(s->templates)];
 	struct vio_frame room[VIO_SINK_BURST];
+	const bool imix = s->imix;
 	unsigned left, done = 0;
 
 	if (p->sink == NULL)
 		return 0;
 	p->starved = false;
 	left = (unsigned)vio_min((uint64_t)budget, due(s, p));
+	for (unsigned i = 0; i < s->num_templates; i++)
+		make_head(&heads[i], &s->templates[i], pair);
 	while (left != 0) {
-		unsigned want = vio_min(left, (unsigned)VIO_SINK_BURST), whole = 0;
+		unsigned want = vio_min(left, (unsigned)VIO_SINK_BURST), whole;
+		const uint64_t sequence = p->sequence;
 		int got;
 
 		for (unsigned i = 0; i < want; i++)
-			room[i].len = template_of(s, p->sequence + i)->len;
+			room[i].len = heads[imix ? template_of(sequence + i) : 0].t->len;
 		got = p->sink->ops->reserve(p->sink, room, want);
-		for (; (int)whole < got; whole++) {
-			if (room[whole].len < template_of(s, p->sequence + whole)->len)
-				break;
-			fill(s, pair, p->sequence + whole, &room[whole]);
-		}
+		whole = imix ? fill_burst(heads, sequence, room, got, true) :
+			       fill_burst(heads, sequence, room, got, false);
 		if (got > 0)
 			p->sink->ops->commit(p->sink, room, whole);
 		p->sequence += whole;

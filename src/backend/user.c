@@ -25,9 +25,12 @@
  * Any pair that is served looks after libslirp, since all are on one thread. What that brings for
  * another pair waits in its queue, and that pair is woken by a descriptor of its own (its bell).
  *
- * A frame for the guest goes to the pair that the guest last used for that flow, as a device does
- * that steers automatically (virtio 1.4, 5.1.9.5.6.2): a table by a hash of the flow's addresses and
- * ports, the same for both directions.
+ * A frame for the guest goes to the pair that the guest last used for that flow (net/steer.c). Flows
+ * keep their order: one changes its pair only while no frame waits for the old one. When the guest
+ * uses fewer pairs, what waits for those that it leaves moves behind what waits for the others.
+ *
+ * An idle port holds little: what one call needs comes from a store that all ports share and goes
+ * back at its end (user_work.c), and queues grow with what waits and are freed before sleep.
  */
 #include <errno.h>
 #include <limits.h>
@@ -42,13 +45,13 @@
 #include "base/iov.h"
 #include "fifo.h"
 #include "merge.h"
-#include "net/parse.h"
+#include "net/steer.h"
 #include "user.h"
 
 #define KIND		VIO_USER_KIND
-#define FLOWS		1024	      /* a power of two */
 #define QUEUE_BYTES	(512u * 1024) /* for frames that wait, all pairs together, but */
 #define QUEUE_BYTES_MIN (128u * 1024) /* not less than this for one: a large frame fits */
+#define QUEUE_FIRST	8192u	      /* what a queue begins with, and a sleeping pair keeps */
 #define LOOK_NS		10000	      /* between looks at idle sockets while polling */
 
 /* One queue pair. All is the one worker's. */
@@ -69,59 +72,77 @@ struct user {
 	struct in_addr net;
 	unsigned net_bits;
 	unsigned num_pairs;
-	unsigned active;    /* pairs that the guest uses; written by the control thread */
-	unsigned working;   /* the pair being served */
-	unsigned budget;    /* frames that it may still give directly */
-	bool touched;	    /* libslirp has something to do that no event tells of */
-	bool woken;	    /* look at the sockets whatever the time */
-	uint64_t next_look; /* ns */
-	uint32_t queue_bytes;
-	uint8_t *queues;
-	uint8_t flow_pair[FLOWS];
-	uint8_t copy[VIO_FRAME_MAX_LEN];
-	uint32_t accepts; /* VIO_OFFLOAD_*; written by the control thread */
-	struct vio_merge merge;
-	struct user_pair pairs[VIO_USER_MAX_PAIRS];
+	unsigned active;	    /* pairs that the guest uses */
+	unsigned working;	    /* the pair being served */
+	unsigned budget;	    /* frames that it may still give directly */
+	bool touched;		    /* libslirp has something to do that no event tells of */
+	bool woken;		    /* look at the sockets whatever the time */
+	uint64_t next_look;	    /* ns */
+	uint32_t queue_bytes;	    /* that wait for one pair at most */
+	uint32_t accepts;	    /* VIO_OFFLOAD_*; written by the control thread */
+	struct vio_user_work *work; /* of the call into libslirp that is going on */
+	struct vio_steer steer;	    /* where there are several pairs */
+	struct user_pair pairs[];
 };
 
 /* ------------------------------------------------------------------------------------------
  * Flows
  */
 
-/* The same for both directions of a flow. */
-static unsigned flow_hash(const uint8_t *frame, size_t len)
-{
-	struct vio_headers h;
-	uint32_t hash;
-	unsigned at, words;
-
-	len = vio_min(len, (size_t)VIO_HDR_SCRATCH);
-	if (vio_parse(frame, len, &h) < 0)
-		return 0;
-	at = h.l3 + (h.version == 4 ? 12u : 8u);
-	words = h.version == 4 ? 2 : 8;
-	hash = h.protocol;
-	for (unsigned i = 0; i < words; i++)
-		hash += vio_get_be32(frame + at + 4 * i);
-	if (!h.fragment && (h.protocol == VIO_IPPROTO_TCP || h.protocol == VIO_IPPROTO_UDP) &&
-	    (size_t)h.l4 + 4 <= len)
-		hash += (uint32_t)vio_get_be16(frame + h.l4) * 31 +
-			(uint32_t)vio_get_be16(frame + h.l4 + 2) * 31;
-	hash *= UINT32_C(0x9e3779b1);
-	return hash >> 22 & (FLOWS - 1);
-}
-
+/* The guest sent this on @pair: from now on it gets that flow's frames there, unless some wait where
+ * they went until now. They may be overtaken neither here nor in the guest. */
 static void learn_flow(struct user *u, unsigned pair, const uint8_t *frame, size_t len)
 {
-	if (u->num_pairs > 1)
-		u->flow_pair[flow_hash(frame, len)] = (uint8_t)pair;
+	unsigned flow;
+
+	if (u->num_pairs == 1)
+		return;
+	flow = vio_steer_flow(&u->steer, frame, len);
+	if (u->pairs[vio_steer_pair(&u->steer, flow)].waiting.frames == 0)
+		vio_steer_learn(&u->steer, flow, pair);
 }
 
 static unsigned pair_of(const struct user *u, const uint8_t *frame, size_t len)
 {
-	unsigned pair = u->num_pairs > 1 ? u->flow_pair[flow_hash(frame, len)] : 0;
+	if (u->num_pairs == 1)
+		return 0;
+	return vio_steer_pair(&u->steer, vio_steer_flow(&u->steer, frame, len));
+}
 
-	return pair < vio_load(&u->active) ? pair : 0;
+/* ------------------------------------------------------------------------------------------
+ * Queues of frames that wait
+ */
+static void free_queue(struct user *u, struct user_pair *p)
+{
+	u->host->free(u->host->ctx, p->waiting.memory, p->waiting.size);
+	p->waiting = (struct vio_fifo){ 0 };
+}
+
+/* Makes @p's queue larger, by enough for @need bytes more, but not beyond @limit. */
+static bool grow_queue(struct user *u, struct user_pair *p, uint32_t need, uint32_t limit)
+{
+	struct vio_fifo larger = { .size = vio_max(p->waiting.size * 2, QUEUE_FIRST) };
+
+	while (larger.size < need)
+		larger.size *= 2;
+	if (larger.size > limit)
+		return false;
+	larger.memory = u->host->alloc(u->host->ctx, larger.size, VIO_CACHE_LINE);
+	if (larger.memory == NULL)
+		return false;
+	vio_fifo_move(&larger, &p->waiting);
+	free_queue(u, p);
+	p->waiting = larger;
+	return true;
+}
+
+static bool let_wait(struct user *u, struct user_pair *p, const struct vio_net_meta *meta,
+		     const uint8_t *frame, uint32_t len, uint32_t limit)
+{
+	while (!vio_fifo_put(&p->waiting, meta, sizeof(*meta), frame, len))
+		if (!grow_queue(u, p, len + 2 * (uint32_t)sizeof(*meta), limit))
+			return false;
+	return true;
 }
 
 /* ------------------------------------------------------------------------------------------
@@ -168,7 +189,7 @@ static void deliver(struct user *u, const struct vio_net_meta *meta, const uint8
 	if (p->sink != NULL && pair == u->working && p->waiting.frames == 0 && !p->starved &&
 	    p->given < u->budget && give(p, meta, frame, len))
 		return;
-	if (vio_fifo_put(&p->waiting, meta, sizeof(*meta), frame, len)) {
+	if (let_wait(u, p, meta, frame, len, u->queue_bytes)) {
 		if (pair != u->working)
 			ring_bell(p);
 	} else if (p->sink != NULL) {
@@ -179,22 +200,37 @@ static void deliver(struct user *u, const struct vio_net_meta *meta, const uint8
 static void deliver_merged(struct user *u)
 {
 	struct vio_net_meta meta;
-	uint32_t len = vio_merge_finish(&u->merge, &meta);
+	uint32_t len = vio_merge_finish(&u->work->merge, &meta);
 
 	if (len != 0)
-		deliver(u, &meta, u->merge.bytes, len);
+		deliver(u, &meta, u->work->merge.bytes, len);
+}
+
+static bool merge(struct user *u, const uint8_t *frame, uint32_t len)
+{
+	return vio_merge_add(&u->work->merge, vio_load(&u->accepts), frame, len);
+}
+
+/* A call into libslirp is over: what it collected goes out. */
+static void end_work(struct user *u)
+{
+	if (u->work == NULL)
+		return;
+	deliver_merged(u);
+	vio_user_work_put(u->work);
+	u->work = NULL;
 }
 
 static ssize_t send_packet(const void *frame, size_t len, void *opaque)
 {
 	static const struct vio_net_meta nothing;
 	struct user *u = opaque;
-	uint32_t accepts = vio_load(&u->accepts);
 
-	if (vio_merge_add(&u->merge, accepts, frame, (uint32_t)len))
+	if (u->work != NULL && merge(u, frame, (uint32_t)len))
 		return (ssize_t)len;
-	deliver_merged(u);
-	if (!vio_merge_add(&u->merge, accepts, frame, (uint32_t)len))
+	if (u->work != NULL)
+		deliver_merged(u);
+	if (u->work == NULL || !merge(u, frame, (uint32_t)len))
 		deliver(u, &nothing, frame, (uint32_t)len);
 	return (ssize_t)len; /* anything less would be logged for each frame */
 }
@@ -219,9 +255,7 @@ static void give_waiting(struct user *u, struct user_pair *p)
 /* Whether frames wait for every pair in use. */
 static bool backlogged(const struct user *u)
 {
-	unsigned active = vio_load(&u->active);
-
-	for (unsigned i = 0; i < active; i++) {
+	for (unsigned i = 0; i < u->active; i++) {
 		if (u->pairs[i].waiting.frames == 0)
 			return false;
 	}
@@ -240,9 +274,12 @@ static void serve(struct user *u)
 	work = vio_user_wait_poll(&u->wait) || u->touched;
 	u->touched = false;
 	u->woken = false;
-	if (work)
+	if (work) {
+		/* Without memory for it frames go out one by one. */
+		u->work = vio_user_work_get(u->host);
 		vio_user_wait_dispatch(&u->wait, u->slirp);
-	deliver_merged(u);
+		end_work(u);
+	}
 	u->next_look = work ? now : now + LOOK_NS;
 }
 
@@ -273,6 +310,8 @@ static bool user_arm(struct vio_backend *be, unsigned pair)
 
 	if (p->given != 0 || (p->waiting.frames != 0 && !p->starved))
 		return true;
+	if (p->waiting.frames == 0 && p->waiting.size > QUEUE_FIRST)
+		free_queue(u, p);
 	if (u->touched)
 		return true;
 	u->woken = true;
@@ -286,23 +325,29 @@ static bool user_arm(struct vio_backend *be, unsigned pair)
 static int user_send(struct vio_backend *be, unsigned pair, struct vio_frame *frames, unsigned n)
 {
 	struct user *u = vio_container_of(be, struct user, be);
+	int done = 0;
 
+	u->work = vio_user_work_get(u->host);
+	if (u->work == NULL)
+		return -ENOMEM;
 	u->working = pair;
 	u->budget = UINT_MAX;
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t len = frames[i].len;
+		uint8_t *copy = u->work->copy;
 
-		if (len > sizeof(u->copy)) {
-			deliver_merged(u);
-			return i != 0 ? (int)i : -E2BIG;
+		if (len > sizeof(u->work->copy)) {
+			done = done != 0 ? done : -E2BIG;
+			break;
 		}
-		vio_iov_to_buf(frames[i].iov, frames[i].iovcnt, 0, u->copy, len);
-		learn_flow(u, pair, u->copy, len);
+		vio_iov_to_buf(frames[i].iov, frames[i].iovcnt, 0, copy, len);
+		learn_flow(u, pair, copy, len);
 		u->touched = true;
-		slirp_input(u->slirp, u->copy, (int)len);
+		slirp_input(u->slirp, copy, (int)len);
+		done++;
 	}
-	deliver_merged(u);
-	return (int)n;
+	end_work(u);
+	return done;
 }
 
 /* ------------------------------------------------------------------------------------------
@@ -378,13 +423,44 @@ static int user_set_rx_offloads(struct vio_backend *be, uint32_t offloads)
 	return 0;
 }
 
+/* What waits for a pair that the guest does not use any more moves behind what waits for others. */
+static void move_waiting(struct user *u, struct user_pair *from)
+{
+	struct vio_net_meta meta;
+	uint32_t len;
+	uint8_t *waiting;
+
+	while ((waiting = vio_fifo_first(&from->waiting, &len)) != NULL) {
+		const uint8_t *frame = waiting + sizeof(meta);
+		struct user_pair *to;
+
+		len -= (uint32_t)sizeof(meta);
+		memcpy(&meta, waiting, sizeof(meta));
+		to = &u->pairs[pair_of(u, frame, len)];
+		if (let_wait(u, to, &meta, frame, len, u->queue_bytes * u->num_pairs))
+			ring_bell(to);
+		else if (to->sink != NULL)
+			to->sink->ops->drop(to->sink, VIO_DROP_NO_BUFFER, 1);
+		vio_fifo_drop(&from->waiting);
+	}
+	free_queue(u, from);
+}
+
+/* Comes from the worker, or when there is none. */
 static int user_set_pairs(struct vio_backend *be, unsigned pairs)
 {
 	struct user *u = vio_container_of(be, struct user, be);
+	bool waiting = false;
 
 	if (pairs < 1 || pairs > u->num_pairs)
 		return -EINVAL;
-	vio_store(&u->active, pairs);
+	for (unsigned i = 0; i < u->num_pairs; i++)
+		waiting |= u->pairs[i].waiting.frames != 0;
+	if (u->num_pairs > 1)
+		vio_steer_resize(&u->steer, pairs, waiting);
+	u->active = pairs;
+	for (unsigned i = pairs; i < u->num_pairs; i++)
+		move_waiting(u, &u->pairs[i]);
 	return 0;
 }
 
@@ -412,6 +488,11 @@ static void user_stop(struct vio_backend *be)
 	}
 }
 
+static size_t user_size(unsigned pairs)
+{
+	return sizeof(struct user) + pairs * sizeof(struct user_pair);
+}
+
 static void user_close(struct vio_backend *be)
 {
 	struct user *u = vio_container_of(be, struct user, be);
@@ -422,10 +503,11 @@ static void user_close(struct vio_backend *be)
 	for (unsigned i = 0; i < u->num_pairs; i++) {
 		if (u->pairs[i].bell >= 0)
 			close(u->pairs[i].bell);
+		free_queue(u, &u->pairs[i]);
 	}
 	vio_user_wait_close(&u->wait);
-	host->free(host->ctx, u->queues, (size_t)u->queue_bytes * u->num_pairs);
-	host->free(host->ctx, u, sizeof(*u));
+	vio_user_work_close();
+	host->free(host->ctx, u, user_size(u->num_pairs));
 }
 
 static void user_describe(struct vio_backend *be, char *buf, size_t len)
@@ -435,24 +517,6 @@ static void user_describe(struct vio_backend *be, char *buf, size_t len)
 
 	vio_snprintf(buf, len, KIND " %u.%u.%u.%u/%u", net >> 24, net >> 16 & 255, net >> 8 & 255,
 		     net & 255, u->net_bits);
-}
-
-static int make_queues(struct user *u, const struct vio_backend_config *config,
-		       struct vio_error *err)
-{
-	u->num_pairs = config->pairs;
-	u->active = config->pairs;
-	u->queue_bytes = vio_max(QUEUE_BYTES / config->pairs, QUEUE_BYTES_MIN) & ~3u;
-	u->queues = vio_backend_alloc(KIND, config, (size_t)u->queue_bytes * u->num_pairs, err);
-	for (unsigned i = 0; i < u->num_pairs; i++)
-		u->pairs[i].bell = -1;
-	if (u->queues == NULL)
-		return -ENOMEM;
-	for (unsigned i = 0; i < u->num_pairs; i++) {
-		u->pairs[i].waiting.memory = u->queues + (size_t)u->queue_bytes * i;
-		u->pairs[i].waiting.size = u->queue_bytes;
-	}
-	return 0;
 }
 
 /* A bell for each pair, where there are others that could bring it something. */
@@ -499,7 +563,7 @@ static int user_open(const struct vio_backend_config *config, struct vio_backend
 		ret = vio_opt_pairs(KIND, config, VIO_USER_MAX_PAIRS, err);
 	if (ret < 0)
 		return ret;
-	u = vio_backend_alloc(KIND, config, sizeof(*u), err);
+	u = vio_backend_alloc(KIND, config, user_size(config->pairs), err);
 	if (u == NULL)
 		return -ENOMEM;
 	u->host = config->host;
@@ -512,12 +576,18 @@ static int user_open(const struct vio_backend_config *config, struct vio_backend
 		.max_mtu = (uint16_t)o.slirp.if_mtu,
 		.send_burst = VIO_SINK_BURST,
 	};
+	u->num_pairs = config->pairs;
+	u->active = config->pairs;
+	u->queue_bytes = vio_max(QUEUE_BYTES / config->pairs, QUEUE_BYTES_MIN) & ~3u;
+	if (u->num_pairs > 1)
+		vio_steer_init(&u->steer, u->num_pairs);
+	for (unsigned i = 0; i < u->num_pairs; i++)
+		u->pairs[i].bell = -1;
 	ret = vio_user_wait_open(&u->wait, config, err);
 	if (ret < 0)
 		goto free;
-	ret = make_queues(u, config, err);
-	if (ret == 0)
-		ret = make_bells(u, err);
+	vio_user_work_open();
+	ret = make_bells(u, err);
 	if (ret == 0)
 		ret = start_slirp(u, config, &o, err);
 	if (ret < 0) {
@@ -527,7 +597,7 @@ static int user_open(const struct vio_backend_config *config, struct vio_backend
 	*be = &u->be;
 	return 0;
 free:
-	u->host->free(u->host->ctx, u, sizeof(*u));
+	u->host->free(u->host->ctx, u, user_size(u->num_pairs));
 	return ret;
 }
 

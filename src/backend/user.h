@@ -6,6 +6,7 @@
 #include <slirp/libslirp.h>
 
 #include "internal.h"
+#include "merge.h"
 
 #define VIO_USER_KIND	   "user"
 #define VIO_USER_MAX_PAIRS 128
@@ -29,10 +30,10 @@ int vio_user_forward(Slirp *slirp, const struct vio_backend_config *config,
  * Waiting: which sockets libslirp waits for, and until when
  */
 struct vio_user_socket {
-	uint32_t events; /* what the kernel's set waits for; 0: not in it */
-	uint32_t ready;	 /* what it reported, until libslirp has seen it */
-	uint32_t round;	 /* of the last fill that named it */
-	uint32_t at;	 /* its place in the list */
+	uint32_t events;    /* what the kernel's set waits for; 0: not in it */
+	uint32_t ready;	    /* what it reported, until libslirp has seen it */
+	uint32_t round;	    /* of the last fill that named it */
+	int next, previous; /* in the list of those in the set; -1: none */
 };
 
 struct vio_user_timer {
@@ -54,9 +55,8 @@ struct vio_user_wait {
 	uint64_t armed; /* what the timer is set to */
 	struct vio_user_timer timers[VIO_USER_TIMERS];
 	unsigned num_sockets; /* that a descriptor can number: descriptors beyond are not served */
-	unsigned num_listed;
-	struct vio_user_socket *socket; /* by descriptor */
-	int *listed;			/* those in the kernel's set */
+	int first;	      /* of the list of those in the kernel's set; -1: none */
+	struct vio_user_socket **pages; /* by descriptor, those that were needed */
 };
 
 int vio_user_wait_open(struct vio_user_wait *w, const struct vio_backend_config *config,
@@ -81,5 +81,23 @@ void vio_user_wait_forget(struct vio_user_wait *w, int fd);
 /* Timers for libslirp. NULL when there are no more; freeing NULL does nothing. */
 struct vio_user_timer *vio_user_timer_new(struct vio_user_wait *w, SlirpTimerCb cb, void *opaque);
 void vio_user_timer_free(struct vio_user_timer *timer);
+
+/* ------------------------------------------------------------------------------------------
+ * Working memory of one call into libslirp
+ */
+struct vio_user_work {
+	const struct vio_host *host;
+	struct vio_user_work *next;	 /* in the store */
+	struct vio_merge merge;		 /* empty between calls */
+	uint8_t copy[VIO_FRAME_MAX_LEN]; /* the frame going in */
+};
+
+/* There is one back end more that uses it, or less. */
+void vio_user_work_open(void);
+void vio_user_work_close(void);
+
+/* One for the caller alone, until it is put back; NULL: out of memory. From any thread. */
+struct vio_user_work *vio_user_work_get(const struct vio_host *host);
+void vio_user_work_put(struct vio_user_work *work);
 
 #endif

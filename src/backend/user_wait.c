@@ -31,6 +31,7 @@
 #define IDLE_MS	      1000 /* what libslirp answers when nothing is to be waited for */
 #define READY_AT_ONCE 8	   /* sockets served in one go: bounds the frames that come of it */
 #define MAX_SOCKETS   65536
+#define PAGE	      64 /* sockets that memory is taken for at a time */
 
 static uint32_t epoll_events(int slirp)
 {
@@ -68,26 +69,57 @@ static int slirp_events(uint32_t epoll)
 
 static bool known(const struct vio_user_wait *w, int fd)
 {
-	return fd >= 0 && (unsigned)fd < w->num_sockets;
+	return fd >= 0 && (unsigned)fd < w->num_sockets && w->pages[fd / PAGE] != NULL;
+}
+
+static struct vio_user_socket *socket_of(const struct vio_user_wait *w, int fd)
+{
+	return &w->pages[fd / PAGE][fd % PAGE];
+}
+
+/* Makes @fd known. False: it can't be served, for its number or for want of memory. */
+static bool make_known(struct vio_user_wait *w, int fd)
+{
+	if (fd < 0 || (unsigned)fd >= w->num_sockets)
+		return false;
+	if (w->pages[fd / PAGE] == NULL)
+		w->pages[fd / PAGE] = w->host->alloc(
+			w->host->ctx, PAGE * sizeof(struct vio_user_socket), VIO_CACHE_LINE);
+	return w->pages[fd / PAGE] != NULL;
 }
 
 /* ------------------------------------------------------------------------------------------
- * The set
+ * The set: a list through the sockets
  */
+static void enlist(struct vio_user_wait *w, int fd)
+{
+	struct vio_user_socket *s = socket_of(w, fd);
+
+	s->ready = 0;
+	s->previous = -1;
+	s->next = w->first;
+	if (w->first >= 0)
+		socket_of(w, w->first)->previous = fd;
+	w->first = fd;
+}
+
 static void unlist(struct vio_user_wait *w, int fd)
 {
-	struct vio_user_socket *s = &w->socket[fd];
-	int last = w->listed[--w->num_listed];
+	struct vio_user_socket *s = socket_of(w, fd);
 
-	w->listed[s->at] = last;
-	w->socket[last].at = s->at;
+	if (s->next >= 0)
+		socket_of(w, s->next)->previous = s->previous;
+	if (s->previous >= 0)
+		socket_of(w, s->previous)->next = s->next;
+	else
+		w->first = s->next;
 	s->events = 0;
 	s->ready = 0;
 }
 
 void vio_user_wait_forget(struct vio_user_wait *w, int fd)
 {
-	if (!known(w, fd) || w->socket[fd].events == 0)
+	if (!known(w, fd) || socket_of(w, fd)->events == 0)
 		return;
 	epoll_ctl(w->sockets, EPOLL_CTL_DEL, fd, NULL);
 	unlist(w, fd);
@@ -100,18 +132,16 @@ static int add_poll(int fd, int events, void *opaque)
 	struct vio_user_socket *s;
 	struct epoll_event ev = { .events = epoll_events(events), .data.fd = fd };
 
-	if (w->held || !known(w, fd) || ev.events == 0)
+	if (w->held || ev.events == 0 || !make_known(w, fd))
 		return -1;
-	s = &w->socket[fd];
+	s = socket_of(w, fd);
 	s->round = w->round;
 	if (s->events == ev.events)
 		return fd;
 	if (s->events != 0) {
 		epoll_ctl(w->sockets, EPOLL_CTL_MOD, fd, &ev);
 	} else if (epoll_ctl(w->sockets, EPOLL_CTL_ADD, fd, &ev) == 0) {
-		s->at = w->num_listed;
-		s->ready = 0;
-		w->listed[w->num_listed++] = fd;
+		enlist(w, fd);
 	} else {
 		return -1;
 	}
@@ -123,7 +153,7 @@ static int get_ready(int handle, void *opaque)
 {
 	struct vio_user_wait *w = opaque;
 
-	return known(w, handle) ? slirp_events(w->socket[handle].ready) : 0;
+	return known(w, handle) ? slirp_events(socket_of(w, handle)->ready) : 0;
 }
 
 static void hold(struct vio_user_wait *w, bool held)
@@ -143,13 +173,10 @@ void vio_user_wait_fill(struct vio_user_wait *w, Slirp *slirp, bool held)
 	hold(w, held);
 	w->round++;
 	slirp_pollfds_fill(slirp, &timeout, add_poll, w);
-	for (unsigned i = 0; i < w->num_listed && !held;) {
-		int fd = w->listed[i];
-
-		if (w->socket[fd].round != w->round)
-			vio_user_wait_forget(w, fd); /* brings another one to place i */
-		else
-			i++;
+	for (int fd = w->first, next; fd >= 0 && !held; fd = next) {
+		next = socket_of(w, fd)->next;
+		if (socket_of(w, fd)->round != w->round)
+			vio_user_wait_forget(w, fd);
 	}
 	if (timeout < IDLE_MS) {
 		uint64_t due = w->host->now_ns(w->host->ctx) + timeout * MS;
@@ -177,10 +204,10 @@ bool vio_user_wait_poll(struct vio_user_wait *w)
 	struct epoll_event ready[READY_AT_ONCE];
 	int n = 0;
 
-	if (!w->held && w->num_listed != 0)
+	if (!w->held && w->first >= 0)
 		n = epoll_wait(w->sockets, ready, READY_AT_ONCE, 0);
 	for (int i = 0; i < n; i++)
-		w->socket[ready[i].data.fd].ready = ready[i].events;
+		socket_of(w, ready[i].data.fd)->ready = ready[i].events;
 	return n > 0 || next_due(w) <= w->host->now_ns(w->host->ctx);
 }
 
@@ -204,8 +231,8 @@ void vio_user_wait_dispatch(struct vio_user_wait *w, Slirp *slirp)
 		w->due = UINT64_MAX;
 	/* Held sockets are skipped, as after a poll() that failed; timers and queues still run. */
 	slirp_pollfds_poll(slirp, w->held, get_ready, w);
-	for (unsigned i = 0; i < w->num_listed; i++)
-		w->socket[w->listed[i]].ready = 0;
+	for (int fd = w->first; fd >= 0; fd = socket_of(w, fd)->next)
+		socket_of(w, fd)->ready = 0;
 	run_timers(w, now);
 }
 
@@ -250,20 +277,20 @@ void vio_user_timer_free(struct vio_user_timer *timer)
 /* ------------------------------------------------------------------------------------------
  * Life
  */
-static int make_tables(struct vio_user_wait *w, const struct vio_backend_config *config,
-		       struct vio_error *err)
+static size_t pages_size(const struct vio_user_wait *w)
+{
+	return (w->num_sockets + PAGE - 1) / PAGE * sizeof(*w->pages);
+}
+
+static int make_table(struct vio_user_wait *w, const struct vio_backend_config *config,
+		      struct vio_error *err)
 {
 	struct rlimit limit = { .rlim_cur = 1024 };
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	w->num_sockets = (unsigned)vio_min(limit.rlim_cur, (rlim_t)MAX_SOCKETS);
-	w->socket =
-		vio_backend_alloc(VIO_USER_KIND, config, w->num_sockets * sizeof(*w->socket), err);
-	if (w->socket == NULL)
-		return -ENOMEM;
-	w->listed =
-		vio_backend_alloc(VIO_USER_KIND, config, w->num_sockets * sizeof(*w->listed), err);
-	return w->listed == NULL ? -ENOMEM : 0;
+	w->pages = vio_backend_alloc(VIO_USER_KIND, config, pages_size(w), err);
+	return w->pages == NULL ? -ENOMEM : 0;
 }
 
 static int make_descriptors(struct vio_user_wait *w, struct vio_error *err)
@@ -299,10 +326,11 @@ int vio_user_wait_open(struct vio_user_wait *w, const struct vio_backend_config 
 		.epoll = -1,
 		.sockets = -1,
 		.timer = -1,
+		.first = -1,
 		.due = UINT64_MAX,
 		.armed = UINT64_MAX,
 	};
-	ret = make_tables(w, config, err);
+	ret = make_table(w, config, err);
 	if (ret == 0)
 		ret = make_descriptors(w, err);
 	if (ret < 0)
@@ -320,6 +348,7 @@ void vio_user_wait_close(struct vio_user_wait *w)
 		close(w->sockets);
 	if (w->epoll >= 0)
 		close(w->epoll);
-	host->free(host->ctx, w->listed, w->num_sockets * sizeof(*w->listed));
-	host->free(host->ctx, w->socket, w->num_sockets * sizeof(*w->socket));
+	for (unsigned i = 0; w->pages != NULL && i < pages_size(w) / sizeof(*w->pages); i++)
+		host->free(host->ctx, w->pages[i], PAGE * sizeof(**w->pages));
+	host->free(host->ctx, w->pages, pages_size(w));
 }

@@ -16,6 +16,7 @@
 #define vio_le64(x)	  ((uint64_t)(x))
 #define vio_be16(x)	  __builtin_bswap16((uint16_t)(x))
 #define vio_be32(x)	  __builtin_bswap32((uint32_t)(x))
+#define vio_be64(x)	  __builtin_bswap64((uint64_t)(x))
 #else
 #define VIO_LITTLE_ENDIAN 0
 #define vio_le16(x)	  __builtin_bswap16((uint16_t)(x))
@@ -23,6 +24,7 @@
 #define vio_le64(x)	  __builtin_bswap64((uint64_t)(x))
 #define vio_be16(x)	  ((uint16_t)(x))
 #define vio_be32(x)	  ((uint32_t)(x))
+#define vio_be64(x)	  ((uint64_t)(x))
 #endif
 
 static inline uint16_t vio_get_be16(const void *p)

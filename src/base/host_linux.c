@@ -3,6 +3,13 @@
  * The host of an ordinary Linux process. Device addresses are the process's own addresses: that is
  * what a driver over vhost-user or vhost-net puts in its memory table, and what a caller with an
  * IOMMU replaces.
+ *
+ * Large pieces are mappings of their own. They are zeroed by the kernel, page by page when they are
+ * first touched, so what is laid out for the worst case (the table of a queue for indirect
+ * descriptors, say) takes no memory until the case comes up: an idle port is to be small. They begin
+ * at changing places in their page: what is busy is mostly at the front, and the fronts of many
+ * queues must not all fall into the same sets of the cache. Sanitizers only watch over malloc(), so
+ * with one everything comes from there.
  */
 #include <errno.h>
 #include <sched.h>
@@ -10,17 +17,72 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <vioduct/host.h>
 
 #include "base/bits.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define LARGE SIZE_MAX
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define LARGE SIZE_MAX
+#endif
+#endif
+#ifndef LARGE
+#define LARGE ((size_t)16384)
+#endif
+
+#define PAGE ((size_t)4096) /* or a part of one, on machines with larger pages */
+
+/* Where in its page the next piece begins. */
+static size_t next_place(size_t align)
+{
+	static unsigned pieces;
+	unsigned n = __atomic_fetch_add(&pieces, 5, __ATOMIC_RELAXED);
+
+	return align <= VIO_CACHE_LINE ? n % (PAGE / VIO_CACHE_LINE) * VIO_CACHE_LINE : 0;
+}
+
+static void *map(size_t size, size_t align)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), slack = align > page ? align : 0;
+	size_t place = next_place(align), whole, before;
+	uint8_t *p;
+
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	whole = vio_align_up(place + size, page) + slack;
+	p = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	if (!slack)
+		return p + place;
+	before = vio_align_up((uintptr_t)p, align) - (uintptr_t)p;
+	if (before)
+		munmap(p, before);
+	if (slack - before)
+		munmap(p + whole - (slack - before), slack - before);
+	return p + before;
+}
+
+static void unmap(void *p, size_t size)
+{
+	size_t place = (uintptr_t)p % PAGE;
+
+	munmap((uint8_t *)p - place, vio_align_up(place + size, PAGE));
+}
 
 static void *host_alloc(void *ctx, size_t size, size_t align)
 {
 	void *p;
 
 	(void)ctx;
+	if (size >= LARGE)
+		return map(size, align);
 	if (posix_memalign(&p, vio_max(align, sizeof(void *)), size) != 0)
 		return NULL;
 	return memset(p, 0, size);
@@ -29,8 +91,10 @@ static void *host_alloc(void *ctx, size_t size, size_t align)
 static void host_free(void *ctx, void *p, size_t size)
 {
 	(void)ctx;
-	(void)size;
-	free(p);
+	if (size < LARGE)
+		free(p);
+	else if (p != NULL)
+		unmap(p, size);
 }
 
 static void *host_dma_alloc(void *ctx, size_t size, size_t align, uint64_t *dma)

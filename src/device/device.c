@@ -25,15 +25,16 @@
 #include "base/endian.h"
 #include "base/fmt.h"
 
-#define OFFERED_ALWAYS                                                         \
-	(vio_feature(VIO_F_VERSION_1) | vio_feature(VIO_F_ANY_LAYOUT) |        \
-	 vio_feature(VIO_F_INDIRECT_DESC) | vio_feature(VIO_F_EVENT_IDX) |     \
-	 vio_feature(VIO_NET_F_CSUM) | vio_feature(VIO_NET_F_GUEST_CSUM) |     \
-	 vio_feature(VIO_NET_F_HOST_TSO4) | vio_feature(VIO_NET_F_HOST_TSO6) | \
-	 vio_feature(VIO_NET_F_HOST_ECN) | vio_feature(VIO_NET_F_HOST_UFO) |   \
-	 vio_feature(VIO_NET_F_HOST_USO) | vio_feature(VIO_NET_F_MRG_RXBUF) |  \
-	 vio_feature(VIO_NET_F_MAC) | vio_feature(VIO_NET_F_STATUS) |          \
-	 vio_feature(VIO_F_RING_PACKED) | vio_feature(VIO_F_IN_ORDER))
+#define OFFERED_ALWAYS                                                          \
+	(vio_feature(VIO_F_VERSION_1) | vio_feature(VIO_F_ANY_LAYOUT) |         \
+	 vio_feature(VIO_F_INDIRECT_DESC) | vio_feature(VIO_F_EVENT_IDX) |      \
+	 vio_feature(VIO_NET_F_CSUM) | vio_feature(VIO_NET_F_GUEST_CSUM) |      \
+	 vio_feature(VIO_NET_F_HOST_TSO4) | vio_feature(VIO_NET_F_HOST_TSO6) |  \
+	 vio_feature(VIO_NET_F_HOST_ECN) | vio_feature(VIO_NET_F_HOST_UFO) |    \
+	 vio_feature(VIO_NET_F_HOST_USO) | vio_feature(VIO_NET_F_MRG_RXBUF) |   \
+	 vio_feature(VIO_NET_F_MAC) | vio_feature(VIO_NET_F_STATUS) |           \
+	 vio_feature(VIO_NET_F_GUEST_HDRLEN) | vio_feature(VIO_F_RING_PACKED) | \
+	 vio_feature(VIO_F_IN_ORDER))
 
 /* Which feature lets the guest be handed which offload of the back end. */
 static const struct {
@@ -165,6 +166,8 @@ static struct vio_features what_we_offer(const struct vio_device *dev)
 	if (p->queue_pairs > 1)
 		vio_features_set(&f, VIO_NET_F_MQ);
 	f = vio_features_andnot(vio_features_or(f, p->add), p->remove);
+	/* There is no transport yet. */
+	f = vio_features_andnot(f, vio_features_make(VIO_TRANSPORT_FEATURES, 0));
 	/* The control queue belongs to the transport's front end; what needs one is judged as if
 	 * it were there. */
 	return vio_features_andnot(vio_features_close(vio_features_or(f, ctrl)), ctrl);
@@ -175,7 +178,7 @@ static int check_added(const struct vio_device *dev, struct vio_error *err)
 {
 	struct vio_features can = vio_features_make(
 		OFFERED_ALWAYS | vio_feature(VIO_NET_F_MQ) | vio_feature(VIO_NET_F_MTU) |
-			vio_feature(VIO_NET_F_SPEED_DUPLEX) | vio_feature(VIO_NET_F_GUEST_HDRLEN),
+			vio_feature(VIO_NET_F_SPEED_DUPLEX) | VIO_TRANSPORT_FEATURES,
 		0);
 	struct vio_features bad;
 	unsigned i;
@@ -291,6 +294,13 @@ void vio_device_destroy(struct vio_device *dev)
 void vio_device_set_transport(struct vio_device *dev, const struct vio_device_transport_ops *ops,
 			      void *ctx)
 {
+	uint64_t theirs = 0;
+
+	if (ops)
+		theirs = (ops->carries | (ops->on_request & dev->props.add.w[0])) &
+			 ~dev->props.remove.w[0];
+	dev->offered.w[0] &= ~VIO_TRANSPORT_FEATURES;
+	dev->offered.w[0] |= theirs & VIO_TRANSPORT_FEATURES;
 	dev->transport = ops;
 	dev->transport_ctx = ctx;
 }

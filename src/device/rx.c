@@ -24,6 +24,7 @@
 
 #include "base/endian.h"
 #include "base/iov.h"
+#include "net/hdr.h"
 
 static struct vio_device_pair *pair_of(struct vio_sink *sink)
 {
@@ -183,6 +184,42 @@ static enum room reserve_one(struct vio_device_pair *pair, struct vio_rx_slot *s
 }
 
 /*
+ * The same for up to @n frames that each find room in one buffer of one piece, as nearly all do.
+ * Returns how many. What is going to be written is asked for, all of the burst before the first is;
+ * the header is only looked at, as it mostly need not be written.
+ */
+static unsigned reserve_plain(struct vio_device_pair *pair, struct vio_frame *frames, unsigned n)
+{
+	struct vio_rx_scratch *rx = &pair->scratch->rx;
+	const uint32_t hs = pair->dev->hdr_size;
+	struct vio_rx_slot *slot = rx->slots;
+	unsigned i, head = rx->head;
+
+	n = vio_min(n, rx->count - head);
+	for (i = 0; i < n; i++, slot++) {
+		const struct vio_chain *chain = &rx->chains[head + i];
+		struct vio_iov *iov = chain->iov;
+		uint8_t *header = iov->base;
+
+		if (vio_unlikely((chain->out_num | (chain->in_num ^ 1)) != 0 ||
+				 chain->in_len < (uint64_t)frames[i].len + hs))
+			break;
+		vio_prefetch_read(header);
+		vio_prefetch_write(header + hs);
+		slot->header = header;
+		slot->first = (uint16_t)(head + i);
+		slot->count = 1;
+		iov->base = header + hs;
+		iov->len -= hs;
+		frames[i].iov = iov;
+		frames[i].iovcnt = 1;
+		memset(&frames[i].meta, 0, sizeof(frames[i].meta));
+	}
+	rx->head = head + i;
+	return i;
+}
+
+/*
  * The first frame, for which everything is done that can be: when scratch memory was in the way,
  * and part of it belongs to frames that are through, it is cleared and filled anew.
  */
@@ -237,6 +274,7 @@ static int sink_reserve(struct vio_sink *sink, struct vio_frame *frames, unsigne
 	/* A burst is popped in one go where there is one buffer a frame. */
 	if (rx->count - rx->head < n)
 		more_chains(pair, n);
+	i = reserve_plain(pair, frames, n);
 	while (i < n && room == ROOM_FULL) {
 		room = i ? reserve_one(pair, &rx->slots[i], &frames[i]) :
 			   reserve_first(pair, &frames[i]);
@@ -250,16 +288,6 @@ static int sink_reserve(struct vio_sink *sink, struct vio_frame *frames, unsigne
 	}
 	rx->reserved = i;
 	return (int)i;
-}
-
-/* A header of the usual size that says nothing but the number of buffers: nearly all of them. */
-static vio_always_inline void write_plain_header(void *header, uint16_t buffers)
-{
-	const uint64_t nothing = 0;
-	const uint32_t tail = vio_le32((uint32_t)buffers << 16); /* csum_offset, num_buffers */
-
-	memcpy(header, &nothing, sizeof(nothing));
-	memcpy((uint8_t *)header + sizeof(nothing), &tail, sizeof(tail));
 }
 
 static void write_header(struct vio_device_pair *pair, const struct vio_rx_slot *slot,
@@ -276,7 +304,7 @@ static void write_header(struct vio_device_pair *pair, const struct vio_rx_slot 
 		meta->flags = 0;
 	if (vio_likely(slot->header && !(meta->flags | meta->gso_type) &&
 		       dev->hdr_size == VIO_NET_HDR_SIZE && !dev->big_endian)) {
-		write_plain_header(slot->header, buffers);
+		vio_net_hdr_say_only(slot->header, buffers);
 		return;
 	}
 	if (slot->header) {
@@ -303,6 +331,35 @@ static unsigned fill_chains(struct vio_device_pair *pair, const struct vio_rx_sl
 	return used;
 }
 
+/*
+ * The same as fill_chains() and write_header() for up to @n frames of one buffer each and nothing to
+ * say. Returns how many; their bytes go to *@bytes.
+ */
+static unsigned commit_plain(struct vio_device_pair *pair, const struct vio_frame *frames,
+			     unsigned n, uint64_t *bytes)
+{
+	struct vio_rx_scratch *rx = &pair->scratch->rx;
+	const struct vio_rx_slot *slot = rx->slots;
+	const uint32_t hs = pair->dev->hdr_size;
+	uint64_t sum = 0;
+	unsigned i;
+
+	if (hs != VIO_NET_HDR_SIZE || pair->dev->big_endian)
+		return 0;
+	for (i = 0; i < n; i++, slot++) {
+		const struct vio_frame *frame = &frames[i];
+
+		if (vio_unlikely(slot->count != 1 || !slot->header ||
+				 (frame->meta.flags | frame->meta.gso_type)))
+			break;
+		rx->chains[slot->first].written = frame->len + hs;
+		vio_net_hdr_say_only(slot->header, 1);
+		sum += frame->len;
+	}
+	*bytes = sum;
+	return i;
+}
+
 static void sink_commit(struct vio_sink *sink, struct vio_frame *frames, unsigned n)
 {
 	struct vio_device_pair *pair = pair_of(sink);
@@ -313,8 +370,9 @@ static void sink_commit(struct vio_sink *sink, struct vio_frame *frames, unsigne
 
 	if (!rx->reserved)
 		return;
-	end = rx->slots[0].first;
-	for (i = 0; i < n; i++) {
+	i = commit_plain(pair, frames, n, &bytes);
+	end = rx->slots[0].first + i;
+	for (; i < n; i++) {
 		struct vio_rx_slot *slot = &rx->slots[i];
 		unsigned used = fill_chains(pair, slot, frames[i].len);
 

@@ -71,6 +71,14 @@ static int await(struct vio_driver *drv)
 	return n < 0 ? n : 0;
 }
 
+static void kick(struct vio_driver_ctrl *c)
+{
+	if (c->notify_data)
+		c->notify_data(c->notify_handle, vio_drvq_avail_pos(c->vq));
+	else
+		c->notify(c->notify_handle);
+}
+
 static int run(struct vio_driver *drv, uint8_t class, uint8_t command, size_t len)
 {
 	struct vio_driver_ctrl *c = &drv->ctrl;
@@ -92,7 +100,7 @@ static int run(struct vio_driver *drv, uint8_t class, uint8_t command, size_t le
 	if (ret != 1)
 		return ret < 0 ? ret : -EIO;
 	if (vio_drvq_publish(c->vq))
-		c->notify(c->notify_handle);
+		kick(c);
 	ret = await(drv);
 	if (ret < 0)
 		return ret;
@@ -247,6 +255,21 @@ int vio_driver_vlan_filter(struct vio_driver *drv, uint16_t vlan, bool pass)
 	return 0;
 }
 
+/* The transport does what the control queue does elsewhere. */
+static int pairs_set_by_transport(struct vio_driver *drv, unsigned pairs)
+{
+	int ret;
+
+	if (!vio_driver_has(drv, VIO_NET_F_MQ))
+		return -ENOTSUP;
+	if (drv->state != VIO_DRIVER_STARTED)
+		return -ESHUTDOWN;
+	ret = drv->ops->pairs_set(drv->transport, pairs);
+	if (ret == 0)
+		drv->active_pairs = pairs;
+	return ret;
+}
+
 int vio_driver_pairs_set(struct vio_driver *drv, unsigned pairs)
 {
 	struct data d;
@@ -254,6 +277,8 @@ int vio_driver_pairs_set(struct vio_driver *drv, unsigned pairs)
 
 	if (pairs < 1 || pairs > vio_max(drv->nb_rx, drv->nb_tx))
 		return -EINVAL;
+	if (drv->ops->pairs_set)
+		return pairs_set_by_transport(drv, pairs);
 	ret = ready(drv, VIO_NET_F_MQ);
 	if (ret < 0)
 		return ret;
@@ -392,6 +417,8 @@ int vio_driver_ctrl_attach(struct vio_driver *drv)
 	if (ret < 0)
 		return ret;
 	c->notify = drv->ops->notify;
+	c->notify_data = vio_driver_has(drv, VIO_F_NOTIFICATION_DATA) ? drv->ops->notify_data :
+									NULL;
 	c->notify_handle = drv->ops->notify_handle(drv->transport, queue);
 	return drv->ops->queue_enable(drv->transport, queue);
 }
@@ -440,6 +467,9 @@ int vio_driver_ctrl_restore(struct vio_driver *drv)
 {
 	int ret = 0;
 
+	/* Such a transport has just enabled them all. */
+	if (drv->ops->pairs_set && drv->active_pairs < vio_max(drv->nb_rx, drv->nb_tx))
+		return drv->ops->pairs_set(drv->transport, drv->active_pairs);
 	if (!drv->ctrl.vq)
 		return 0;
 	if (vio_max(drv->nb_rx, drv->nb_tx) > 1)

@@ -48,6 +48,7 @@ struct vio_driver_queue {
 	uint64_t features;
 	struct vio_drvq *vq;
 	void (*notify)(void *handle);
+	void (*notify_data)(void *handle, uint16_t position); /* with NOTIFICATION_DATA */
 	void *notify_handle;
 	const struct vio_host *map_host; /* when buffers have to be mapped, else NULL */
 
@@ -102,6 +103,7 @@ struct vio_driver_ctrl {
 	uint8_t *page; /* DMA: command, then acknowledgement */
 	uint64_t page_dma;
 	void (*notify)(void *handle);
+	void (*notify_data)(void *handle, uint16_t position); /* with NOTIFICATION_DATA */
 	void *notify_handle;
 };
 
@@ -253,6 +255,15 @@ static inline bool vio_driver_has(const struct vio_driver *drv, unsigned feature
 	return vio_features_test(drv->accepted, feature);
 }
 
+static inline void vio_driver_kick(struct vio_driver_queue *q)
+{
+	if (vio_unlikely(q->notify_data != NULL))
+		q->notify_data(q->notify_handle, vio_drvq_avail_pos(q->vq));
+	else
+		q->notify(q->notify_handle);
+	vio_driver_count_add(&q->stats.kicks, 1);
+}
+
 /* Makes what was added visible, and kicks when the device wants it and may have it. */
 static inline void vio_driver_publish(struct vio_driver_queue *q)
 {
@@ -260,8 +271,7 @@ static inline void vio_driver_publish(struct vio_driver_queue *q)
 		return;
 	if (vio_unlikely(q->hold_kicks)) /* vio_driver_queue_go() makes up for it */
 		return;
-	q->notify(q->notify_handle);
-	vio_driver_count_add(&q->stats.kicks, 1);
+	vio_driver_kick(q);
 }
 
 /* queue.c: memory, set-up and tear-down of a queue */
@@ -278,6 +288,9 @@ int vio_driver_map(const struct vio_driver_queue *q, struct vio_buf *buf, uint32
 		   uint32_t len, enum vio_dma_dir dir);
 void vio_driver_unmap(const struct vio_driver_queue *q, struct vio_buf *buf, uint32_t start,
 		      uint32_t len, enum vio_dma_dir dir);
+
+/* header.c */
+uint16_t vio_driver_exact_hdr_len(const struct vio_buf *frame, const struct vio_net_meta *meta);
 
 /* start.c */
 int vio_driver_shutdown(struct vio_driver *drv, bool keep);

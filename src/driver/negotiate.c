@@ -45,6 +45,7 @@ static const uint8_t known[] = {
 	VIO_NET_F_GUEST_USO6,
 	VIO_NET_F_HOST_USO,
 	VIO_NET_F_HASH_REPORT,
+	VIO_NET_F_GUEST_HDRLEN,
 	VIO_NET_F_RSS,
 	VIO_NET_F_SPEED_DUPLEX,
 	VIO_F_INDIRECT_DESC,
@@ -52,6 +53,8 @@ static const uint8_t known[] = {
 	VIO_F_RING_PACKED,
 	VIO_F_IN_ORDER,
 	VIO_F_VERSION_1,
+	VIO_F_NOTIFICATION_DATA,
+	VIO_F_RING_RESET,
 };
 
 /* Wanted only when asked for: they change what the receiver of frames has to know. */
@@ -248,6 +251,11 @@ static struct vio_features choose(struct vio_driver *drv)
 
 	vio_features_set(&want, VIO_F_VERSION_1);
 	set = vio_features_and(set, want);
+	/* What is the transport's to do, whatever the device offers. */
+	if (!drv->ops->notify_data)
+		vio_features_clear(&set, VIO_F_NOTIFICATION_DATA);
+	if (!drv->ops->queue_reset)
+		vio_features_clear(&set, VIO_F_RING_RESET);
 	mend_config(drv, &set);
 	/* Legacy devices are served without what came later. */
 	if (lend)

@@ -98,9 +98,10 @@ unsigned vio_pool_get(void *ctx, struct vio_buf **bufs, unsigned n)
 		struct vio_buf *buf = *--top;
 
 		buf->next = NULL;
-		if (buf->off != VIO_BUF_HEADROOM)
+		if (vio_unlikely(buf->off != VIO_BUF_HEADROOM)) {
 			buf->clean = 0;
-		buf->off = VIO_BUF_HEADROOM;
+			buf->off = VIO_BUF_HEADROOM;
+		}
 		buf->len = 0;
 		memset(&buf->meta, 0, sizeof(buf->meta));
 		bufs[i] = buf;
@@ -116,9 +117,11 @@ void vio_pool_put(void *ctx, struct vio_buf **bufs, unsigned n)
 	struct vio_buf *buf;
 	unsigned i;
 
-	for (i = 0; i < n; i++)
-		for (buf = bufs[i]; buf; buf = buf->next)
+	for (i = 0; i < n; i++) {
+		*top++ = bufs[i];
+		for (buf = bufs[i]->next; vio_unlikely(buf != NULL); buf = buf->next)
 			*top++ = buf;
+	}
 	pool->top = (uint32_t)(top - pool->stack);
 }
 

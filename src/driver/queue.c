@@ -206,6 +206,7 @@ int vio_driver_queue_attach(struct vio_driver_queue *q)
 	if (ret < 0)
 		return ret;
 	q->notify = ops->notify;
+	q->notify_data = vio_driver_has(q->drv, VIO_F_NOTIFICATION_DATA) ? ops->notify_data : NULL;
 	q->notify_handle = ops->notify_handle(q->drv->transport, q->index);
 	return 0;
 }
@@ -215,10 +216,8 @@ int vio_driver_queue_attach(struct vio_driver_queue *q)
 void vio_driver_queue_go(struct vio_driver_queue *q)
 {
 	q->hold_kicks = false;
-	if (vio_drvq_in_flight(q->vq) > 0) {
-		q->notify(q->notify_handle);
-		vio_driver_count_add(&q->stats.kicks, 1);
-	}
+	if (vio_drvq_in_flight(q->vq) > 0)
+		vio_driver_kick(q);
 	vio_store_release(&q->halt, 0);
 }
 

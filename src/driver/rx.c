@@ -24,6 +24,7 @@
 
 #include "base/endian.h"
 #include "base/fmt.h"
+#include "net/hdr.h"
 
 /* Bytes of memory that a buffer must have, so that the Ethernet header is never looked for past it. */
 #define SMALLEST (VIO_BUF_HEADROOM + VIO_ETH_HLEN)
@@ -181,25 +182,42 @@ static vio_noinline struct vio_buf *receive_odd(struct vio_driver_queue *q, stru
 
 /* ---- Taking frames from the ring ------------------------------------------------------------- */
 
-/* Whether the header says nothing at all: the twelve bytes are zero but for one buffer. */
-static vio_always_inline bool header_empty(const uint8_t *h, uint32_t size)
+/*
+ * Turns used buffers into frames as long as each is what nearly all are: a frame in one buffer, whose
+ * header says nothing. Returns how many of @n.
+ */
+static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
+						const struct vio_drvq_done *done, unsigned n,
+						struct vio_buf **frames,
+						struct vio_driver_tally *tally)
 {
-	uint64_t low;
-	uint32_t high;
+	unsigned i;
 
-	if (vio_unlikely(size != VIO_NET_HDR_SIZE))
-		return false;
-	memcpy(&low, h, sizeof(low));
-	memcpy(&high, h + sizeof(low), sizeof(high));
-	return low == 0 && high == vio_le32(UINT32_C(1) << 16);
+	if (q->merge.want > 0 || q->map_host || q->hdr_size != VIO_NET_HDR_SIZE)
+		return 0;
+	for (i = 0; i < n; i++) {
+		struct vio_buf *buf = done[i].token;
+		uint32_t len = done[i].len - VIO_NET_HDR_SIZE;
+		uint8_t *data = buf->mem + VIO_BUF_HEADROOM;
+
+		/* A length below the header wraps to one that is no frame's. */
+		if (vio_unlikely(len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN ||
+				 buf->next != NULL ||
+				 !vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1)))
+			break;
+		/* All else is as make_empty() left it. */
+		buf->len = len;
+		buf->frame_len = len;
+		vio_driver_tally_add(&q->stats, tally, data, len);
+		frames[i] = buf;
+	}
+	return i;
 }
 
 /* Turns @n used buffers into frames. Returns how many frames. */
 static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_done *done,
 			      unsigned n, struct vio_buf **frames)
 {
-	const uint32_t hdr_size = q->hdr_size, start = post_start(q);
-	const bool map = q->map_host != NULL;
 	struct vio_driver_tally tally = { 0, 0, 0, 0 };
 	struct vio_buf **out = frames;
 	unsigned i;
@@ -207,27 +225,21 @@ static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_
 	for (i = 0; i < n; i++) {
 		const struct vio_buf *buf = done[i].token;
 
-		vio_prefetch_read(buf->mem + start);
+		vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM - 1);
 		vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM);
 	}
-	for (i = 0; i < n; i++) {
-		struct vio_buf *buf = done[i].token;
-		uint32_t len = done[i].len - hdr_size;
+	for (i = 0; i < n;) {
+		unsigned plain = receive_plain(q, done + i, n - i, out, &tally);
+		struct vio_buf *buf;
 
-		/* A length below the header wraps to one that is no frame's. */
-		if (vio_likely(len - VIO_ETH_MIN_LEN <= VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN &&
-			       buf->next == NULL && q->merge.want == 0 && !map &&
-			       header_empty(buf->mem + start, hdr_size))) {
-			/* All else is as make_empty() left it. */
-			buf->len = len;
-			buf->frame_len = len;
-			vio_driver_tally_add(&q->stats, &tally, buf->mem + VIO_BUF_HEADROOM, len);
-			*out++ = buf;
-			continue;
-		}
-		buf = receive_odd(q, buf, done[i].len);
+		i += plain;
+		out += plain;
+		if (vio_likely(i == n))
+			break;
+		buf = receive_odd(q, done[i].token, done[i].len);
 		if (buf)
 			*out++ = buf;
+		i++;
 	}
 	vio_driver_tally_end(&q->stats, &tally);
 	return (unsigned)(out - frames);
@@ -388,17 +400,16 @@ static vio_always_inline unsigned build_singles(struct vio_driver_queue *q, unsi
 			break;
 		make_empty(buf);
 		put_seg(&q->segs[i], buf, start);
-		put_add(&q->adds[i], &q->segs[i], 1, buf);
 	}
 	return i;
 }
 
+/* Makes ready what is not simply a buffer by itself. */
 static struct refill build_posts(struct vio_driver_queue *q, unsigned got)
 {
-	unsigned n = build_singles(q, got);
-	struct refill r = { n, n, n };
+	struct refill r = { 0, 0, 0 };
 
-	while (vio_unlikely(r.taken < got))
+	while (r.taken < got)
 		if (!link_post(q, &r, got))
 			break;
 	return r;
@@ -461,6 +472,16 @@ static bool refill_burst(struct vio_driver_queue *q, unsigned want, bool *full)
 	int added;
 
 	got = vio_min(got, want);
+	if (vio_likely(build_singles(q, got) == got)) {
+		added = vio_drvq_add_singles(q->vq, q->segs, (void *const *)q->bufs, got, true);
+		if (vio_unlikely(added != (int)got)) {
+			added = vio_max(added, 0);
+			q->conf.rx.free(q->conf.rx.ctx, q->bufs + added, got - (unsigned)added);
+		}
+		q->per_post = 1;
+		*full = added < (int)got;
+		return got == want && got > 0;
+	}
 	r = build_posts(q, got);
 	added = vio_drvq_add_burst(q->vq, q->adds, r.nadds);
 	/* Of what was asked for something may be left over where several make one. */

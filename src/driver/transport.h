@@ -52,7 +52,8 @@ struct vio_driver_transport_ops {
 
 	/* The largest ring of @queue; 0: there is no such queue. Any time after get_features(). */
 	int (*queue_max)(struct vio_driver_transport *t, unsigned queue);
-	/* Between FEATURES_OK and DRIVER_OK: tells the device the ring, then switches it on. */
+	/* Between FEATURES_OK and DRIVER_OK, or after queue_reset(): tells the device the ring, then
+	 * switches it on. */
 	int (*queue_setup)(struct vio_driver_transport *t, unsigned queue,
 			   const struct vio_driver_ring *ring);
 	int (*queue_enable)(struct vio_driver_transport *t, unsigned queue);
@@ -60,6 +61,19 @@ struct vio_driver_transport_ops {
 	/* Kicks. The handle is asked for once, after queue_setup(), and used until reset. */
 	void *(*notify_handle)(struct vio_driver_transport *t, unsigned queue);
 	void (*notify)(void *handle);
+
+	/* Optional: the same, with the position that vio_drvq_avail_pos() tells: what a kick brings
+	 * with NOTIFICATION_DATA (virtio 1.4, 2.9). Without it that is never accepted. */
+	void (*notify_data)(void *handle, uint16_t position);
+
+	/* Optional: resets one queue while others go on (virtio 1.4, 2.6.1). On success the device has
+	 * let go of the ring and its buffers, and queue_setup() and queue_enable() may give it a new
+	 * one, also of another size. Without it RING_RESET is never accepted. */
+	int (*queue_reset)(struct vio_driver_transport *t, unsigned queue);
+
+	/* Optional, with ctrl_elsewhere: frames are to be received on the first @pairs pairs of queues
+	 * only. While started. When it returns, none comes on the others any more. */
+	int (*pairs_set)(struct vio_driver_transport *t, unsigned pairs);
 
 	/* What happened since the last call: VIO_TRANSPORT_*. Never waits. */
 	int (*events)(struct vio_driver_transport *t);

@@ -36,6 +36,8 @@ static int write_header(struct vio_driver_queue *q, struct vio_buf *buf, uint32_
 		vio_driver_count_add(&q->stats.drops[why], 1);
 		return -EINVAL;
 	}
+	if (meta.gso_type && q->features & vio_feature(VIO_NET_F_GUEST_HDRLEN))
+		meta.hdr_len = vio_driver_exact_hdr_len(buf, &meta);
 	vio_net_hdr_encode(buf->mem + buf->off - q->hdr_size, q->hdr_size, false, &meta);
 	buf->clean = 0;
 	return 0;
@@ -219,6 +221,35 @@ static vio_always_inline unsigned build_burst(struct vio_driver_queue *q, struct
 	return i;
 }
 
+/*
+ * Makes ready what nearly all frames are: one piece that asks for nothing. Numbers and counts them
+ * on the way, so that a burst is gone through once; there is room for all @n. Returns how many.
+ */
+static vio_always_inline unsigned build_plain(struct vio_driver_queue *q, struct vio_buf **frames,
+					      unsigned n, struct vio_driver_tally *tally)
+{
+	const uint32_t hdr_size = q->hdr_size, len_span = q->frame_max - VIO_ETH_MIN_LEN;
+	struct vio_seg *seg = q->segs;
+	unsigned i;
+
+	for (i = 0; i < n; i++, seg++) {
+		struct vio_buf *buf = frames[i];
+		uint32_t len = buf->len;
+
+		/* A length below the smallest wraps to one above the largest. */
+		if (vio_unlikely(buf->next != NULL || !asks_nothing(&buf->meta) ||
+				 len - VIO_ETH_MIN_LEN > len_span || !piece_ok(buf, hdr_size)))
+			break;
+		clear_header(buf, hdr_size);
+		buf->frame_len = len;
+		buf->hash = q->seq + i;
+		seg->addr = buf->dma + buf->off - hdr_size;
+		seg->len = len + hdr_size;
+		vio_driver_tally_add(&q->stats, tally, vio_buf_data(buf), len);
+	}
+	return i;
+}
+
 /* ---- Sending --------------------------------------------------------------------------------- */
 
 /* The ring took the first @n of the burst: numbers and counts them. */
@@ -238,8 +269,29 @@ static vio_always_inline void account(struct vio_driver_queue *q, struct vio_buf
 	vio_driver_tally_end(&q->stats, &tally);
 }
 
-/* Adds up to VIO_DRIVER_BURST frames. Returns how many; less than @n with *@err 0 when the ring is
- * full. */
+/* Adds the plain frames that a burst begins with. Returns how many. */
+static unsigned add_plain(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n, int *err)
+{
+	struct vio_driver_tally tally = { 0, 0, 0, 0 };
+	int added;
+
+	if (q->map_host || vio_drvq_error(q->vq))
+		return 0;
+	n = build_plain(q, frames, vio_min(n, vio_drvq_free(q->vq)), &tally);
+	if (n == 0)
+		return 0;
+	added = vio_drvq_add_singles(q->vq, q->segs, (void *const *)frames, n, false);
+	if (vio_unlikely(added != (int)n)) {
+		*err = vio_driver_queue_broken(q, -EPROTO);
+		return 0;
+	}
+	q->seq += n;
+	vio_driver_tally_end(&q->stats, &tally);
+	return n;
+}
+
+/* Adds up to VIO_DRIVER_BURST frames of any kind. Returns how many; less than @n with *@err 0 when
+ * the ring is full. */
 static unsigned add_burst(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n, int *err)
 {
 	unsigned built, i;
@@ -268,7 +320,11 @@ int vio_driver_tx_send(struct vio_driver_queue *q, struct vio_buf **frames, unsi
 	int err = 0;
 
 	while (taken < n && err == 0) {
-		added = add_burst(q, frames + taken, vio_min(n - taken, VIO_DRIVER_BURST), &err);
+		unsigned want = vio_min(n - taken, VIO_DRIVER_BURST);
+
+		added = add_plain(q, frames + taken, want, &err);
+		if (vio_unlikely(added == 0 && err == 0))
+			added = add_burst(q, frames + taken, want, &err);
 		taken += added;
 		if (added == 0)
 			break;

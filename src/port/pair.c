@@ -21,6 +21,9 @@
 #define TX_BUDGET 256
 #define RX_BUDGET 256
 
+/* More than a ring holds, and an end for a guest that goes on while it is told to stop. */
+#define FINISH_BUDGET 4096
+
 /* As long as QEMU's transmit timer, which guests are used to. */
 #define TX_TIMER_NS 150000
 
@@ -36,6 +39,13 @@ bool vio_pair_serve(struct vio_pair_run *pair, struct vio_device_scratch *scratc
 		got = pair->be->ops->receive(pair->be, pair->index, RX_BUDGET);
 	vio_device_end(dev, pair->index);
 	return sent > 0 || got > 0;
+}
+
+void vio_pair_finish(struct vio_pair_run *pair, struct vio_device_scratch *scratch)
+{
+	vio_device_begin(pair->dev, pair->index, scratch);
+	vio_device_tx(pair->dev, pair->index, FINISH_BUDGET);
+	vio_device_end(pair->dev, pair->index);
 }
 
 /*

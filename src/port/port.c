@@ -43,7 +43,7 @@ static void run_exclusive(void *ctx, unsigned pair, void (*fn)(void *arg), void 
 {
 	struct vio_port *port = ctx;
 
-	vio_worker_call(port->pairs[pair].worker, fn, arg);
+	vio_worker_change(&port->pairs[pair], fn, arg);
 }
 
 static void watch_kick(void *ctx, unsigned queue, int fd)

@@ -17,6 +17,8 @@ struct vio_port;
 struct vio_workers_conf {
 	unsigned count;	       /* threads, 1..64 */
 	unsigned busy_poll_us; /* at most this long a worker polls before it sleeps; 0: never */
+	const uint16_t *cpus;  /* worker i runs on cpus[i % num_cpus] alone; NULL: where it likes */
+	unsigned num_cpus;
 };
 
 /* Starts the workers. 0 or -errno with a line in @err. */

@@ -28,6 +28,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@
 #define MAX_WORKERS    64
 
 struct worker_job {
+	struct vio_pair_run *pair; /* that it changes; or NULL */
 	void (*fn)(void *arg);
 	void *arg;
 	bool done;
@@ -114,6 +116,8 @@ static void run_job(struct vio_worker *w)
 	pthread_mutex_unlock(&w->lock);
 	if (!job)
 		return;
+	if (job->pair)
+		vio_pair_finish(job->pair, w->scratch);
 	job->fn(job->arg);
 	pthread_mutex_lock(&w->lock);
 	job->done = true;
@@ -278,7 +282,33 @@ static void worker_close(struct vio_worker *w)
 	pthread_mutex_destroy(&w->lock);
 }
 
-static int worker_open(struct vio_worker *w)
+/* Starts the thread, on @cpu alone when that is none of -1. */
+static int start_thread(struct vio_worker *w, int cpu)
+{
+	pthread_attr_t attr;
+	cpu_set_t *cpus;
+	int ret = pthread_attr_init(&attr);
+
+	if (ret)
+		return ret;
+	cpus = cpu < 0 ? NULL : CPU_ALLOC((size_t)cpu + 1);
+	if (cpus) {
+		size_t size = CPU_ALLOC_SIZE((size_t)cpu + 1);
+
+		CPU_ZERO_S(size, cpus);
+		CPU_SET_S((size_t)cpu, size, cpus);
+		ret = pthread_attr_setaffinity_np(&attr, size, cpus);
+		CPU_FREE(cpus);
+	} else if (cpu >= 0) {
+		ret = ENOMEM;
+	}
+	if (!ret)
+		ret = pthread_create(&w->thread, &attr, worker_main, w);
+	pthread_attr_destroy(&attr);
+	return ret;
+}
+
+static int worker_open(struct vio_worker *w, int cpu)
 {
 	sigset_t all, old;
 	int ret;
@@ -302,10 +332,18 @@ static int worker_open(struct vio_worker *w)
 	sigdelset(&all, SIGFPE);
 	sigdelset(&all, SIGILL);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(&w->thread, NULL, worker_main, w);
+	ret = start_thread(w, cpu);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	w->started = ret == 0;
 	return -ret;
+}
+
+static void explain(struct vio_error *err, unsigned i, int cpu, int ret)
+{
+	if (cpu >= 0 && ret == -EINVAL)
+		vio_error_set(err, "cpus: %d: worker %u can't run there", cpu, i);
+	else
+		vio_error_set(err, "worker %u: can't be started (error %d)", i, -ret);
 }
 
 int vio_workers_create(const struct vio_host *host, const struct vio_workers_conf *conf,
@@ -314,7 +352,7 @@ int vio_workers_create(const struct vio_host *host, const struct vio_workers_con
 	struct vio_workers *set;
 	size_t size;
 	unsigned i;
-	int ret;
+	int cpu, ret;
 
 	if (conf->count < 1 || conf->count > MAX_WORKERS) {
 		vio_error_set(err, "workers: %u: must be between 1 and %u", conf->count,
@@ -331,9 +369,10 @@ int vio_workers_create(const struct vio_host *host, const struct vio_workers_con
 	for (i = 0; i < conf->count; i++) {
 		set->workers[i].set = set;
 		set->count = i + 1;
-		ret = worker_open(&set->workers[i]);
+		cpu = conf->num_cpus ? conf->cpus[i % conf->num_cpus] : -1;
+		ret = worker_open(&set->workers[i], cpu);
 		if (ret) {
-			vio_error_set(err, "worker %u: can't be started (error %d)", i, -ret);
+			explain(err, i, cpu, ret);
 			vio_workers_destroy(set);
 			return ret;
 		}
@@ -364,18 +403,30 @@ unsigned vio_workers_next_port(struct vio_workers *set)
 	return set->ports++;
 }
 
+static void run_and_wait(struct vio_worker *w, struct worker_job *job)
+{
+	pthread_mutex_lock(&w->lock);
+	vio_store(&w->job, job);
+	pthread_mutex_unlock(&w->lock);
+	ring_bell(w);
+	pthread_mutex_lock(&w->lock);
+	while (!job->done)
+		pthread_cond_wait(&w->done, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
 void vio_worker_call(struct vio_worker *w, void (*fn)(void *arg), void *arg)
 {
 	struct worker_job job = { .fn = fn, .arg = arg };
 
-	pthread_mutex_lock(&w->lock);
-	vio_store(&w->job, &job);
-	pthread_mutex_unlock(&w->lock);
-	ring_bell(w);
-	pthread_mutex_lock(&w->lock);
-	while (!job.done)
-		pthread_cond_wait(&w->done, &w->lock);
-	pthread_mutex_unlock(&w->lock);
+	run_and_wait(w, &job);
+}
+
+void vio_worker_change(struct vio_pair_run *pair, void (*fn)(void *arg), void *arg)
+{
+	struct worker_job job = { .pair = pair, .fn = fn, .arg = arg };
+
+	run_and_wait(pair->worker, &job);
 }
 
 void vio_worker_attach(struct vio_pair_run *pair)

@@ -8,6 +8,7 @@
 
 #include <vioduct/device.h>
 
+#include "base/bits.h"
 #include "port/port.h"
 
 struct vio_worker;
@@ -28,7 +29,8 @@ struct vio_wake_source {
 	uint32_t events;	   /* what epoll watches it for now */
 };
 
-/* A pair as its worker sees it. All but @look belongs to the worker's thread. */
+/* A pair as its worker sees it. All but @look belongs to the worker's thread, so two pairs have no
+ * cache line in common. */
 struct vio_pair_run {
 	struct vio_worker *worker; /* constant */
 	struct vio_device *dev;	   /* constant */
@@ -41,7 +43,7 @@ struct vio_pair_run {
 	struct vio_pair_run *all;  /* every pair of this worker */
 	bool look;		   /* set by anybody, with a ring of the bell */
 	struct vio_wake_source wake[VIO_WAKE_NR];
-};
+} vio_cacheline;
 
 /* The worker that pair @index of the @port_number-th port belongs to. */
 struct vio_worker *vio_workers_pick(struct vio_workers *workers, unsigned port_number,
@@ -51,6 +53,10 @@ unsigned vio_workers_next_port(struct vio_workers *workers);
 
 /* Runs @fn(@arg) on the worker's thread between two turns, and waits for it. */
 void vio_worker_call(struct vio_worker *worker, void (*fn)(void *arg), void *arg);
+
+/* The same for something that changes @pair, on its worker. What the guest has sent by now goes out
+ * first, as far as the back end takes it: a queue that is stopped or disabled loses nothing. */
+void vio_worker_change(struct vio_pair_run *pair, void (*fn)(void *arg), void *arg);
 
 /* On the worker's thread: takes a pair in, or lets it go. */
 void vio_worker_attach(struct vio_pair_run *pair);
@@ -63,6 +69,8 @@ void vio_worker_look(struct vio_pair_run *pair);
 
 /* src/port/pair.c: one turn for a pair; true when something moved. */
 bool vio_pair_serve(struct vio_pair_run *pair, struct vio_device_scratch *scratch);
+/* Sends what the guest has given, up to a bound. */
+void vio_pair_finish(struct vio_pair_run *pair, struct vio_device_scratch *scratch);
 /* Prepares a pair for sleep; true when there is work right now, and it must not sleep. */
 bool vio_pair_arm(struct vio_pair_run *pair);
 /* Notifications off: it is about to be served. */

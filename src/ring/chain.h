@@ -50,7 +50,7 @@ static vio_always_inline struct vio_mem_region chain_region(const struct vio_mem
 
 /* Whether the buffer is wholly in @r; then it becomes @iov. */
 static vio_always_inline bool chain_map(const struct vio_mem_region *r, uint64_t addr, uint32_t len,
-					bool write, struct vio_iov *iov)
+					struct vio_iov *iov)
 {
 	uint64_t off;
 
@@ -58,11 +58,6 @@ static vio_always_inline bool chain_map(const struct vio_mem_region *r, uint64_t
 		return false;
 	iov->base = (char *)r->host + off;
 	iov->len = len;
-	/* The data comes while the rest of the burst is taken, which hides most of its way. */
-	if (write)
-		vio_prefetch_write(iov->base);
-	else
-		vio_prefetch_read(iov->base);
 	return true;
 }
 
@@ -98,8 +93,8 @@ static vio_always_inline bool chain_set_two(const struct vio_mem_region *r, stru
 {
 	if (vio_unlikely(b.write > c.write || b.len > UINT32_MAX - c.len))
 		return false;
-	if (vio_unlikely(!chain_map(r, b.addr, b.len, b.write, &iov[0]) ||
-			 !chain_map(r, c.addr, c.len, c.write, &iov[1])))
+	if (vio_unlikely(!chain_map(r, b.addr, b.len, &iov[0]) ||
+			 !chain_map(r, c.addr, c.len, &iov[1])))
 		return false;
 	chain->iov = iov;
 	chain->out_num = (uint16_t)(2 - b.write - c.write);

@@ -17,6 +17,7 @@
 
 #include "ring/chain.h"
 #include "ring/packed.h"
+#include "ring/vector.h"
 
 /* Flags that are as one expects in a buffer of one descriptor, or are not. */
 #define PACKED_PLAIN (PACKED_OWNER | VIO_DESC_F_NEXT | VIO_DESC_F_INDIRECT)
@@ -27,6 +28,7 @@ struct packed_devq {
 	/* Constant from set-up on, save by vio_devq_move(). */
 	bool event_idx;
 	bool indirect;
+	const struct ring_vector *vector; /* NULL: none */
 	struct ring_desc *desc;		  /* shared, both write it */
 	const packed_event *driver_event; /* shared, the driver writes it */
 	packed_event *device_event;	  /* shared, ours to write */
@@ -196,7 +198,7 @@ static vio_always_inline uint32_t pop_plain(const struct ring_desc *desc, uint32
 		bool write = (packed_meta_flags(meta) & VIO_DESC_F_WRITE) != 0;
 
 		if (((packed_meta_flags(meta) ^ owner) & PACKED_PLAIN) ||
-		    !chain_map(r, addr, packed_meta_len(meta), write, &iov[1]))
+		    !chain_map(r, addr, packed_meta_len(meta), &iov[1]))
 			break;
 		chain_set_one(chain, packed_meta_len(meta), write, &iov[1]);
 		chain->id = packed_meta_id(meta);
@@ -204,6 +206,20 @@ static vio_always_inline uint32_t pop_plain(const struct ring_desc *desc, uint32
 		chain->written = 0;
 	}
 	return (uint32_t)(chain - first);
+}
+
+/* The same as the processor does it best. */
+static vio_always_inline uint32_t pop_run(const struct packed_devq *q, struct packed_pos at,
+					  const struct vio_mem_region *r, struct vio_chain *chain,
+					  struct vio_iov *iov, uint32_t n)
+{
+	const struct ring_desc *desc = &q->desc[at.off];
+	uint32_t owner = packed_avail_bits(at.wrap), done = 0;
+
+	if (q->vector)
+		done = q->vector->packed_pop(desc, owner, r, chain, iov, n);
+	return done +
+	       pop_plain(desc + done, owner, r, chain + done, iov + (size_t)2 * done, n - done);
 }
 
 /* A burst under way. */
@@ -258,8 +274,7 @@ static int packed_pop_burst(struct vio_devq *base, const struct vio_mem *mem,
 		/* Each takes a descriptor, its spare entry and one piece at least. */
 		run = vio_min((uint32_t)(b.end - b.chain), (uint32_t)(b.pool_end - b.iov) / 2);
 		run = packed_run(b.at, vio_min(run, b.left), q->q.num);
-		plain = pop_plain(&q->desc[b.at.off], packed_avail_bits(b.at.wrap), &region,
-				  b.chain, b.iov, run);
+		plain = pop_run(q, b.at, &region, b.chain, b.iov, run);
 		b.chain += plain;
 		b.iov += 2 * plain;
 		b.left -= plain;
@@ -294,22 +309,26 @@ static void packed_unpop(struct vio_devq *base, const struct vio_chain *chains, 
 
 /* ---- Returning --------------------------------------------------------------------------- */
 
-/* A burst; @in_order is constant. */
-static vio_always_inline int push_burst(struct vio_devq *base, const struct vio_chain *chains,
-					unsigned n, const bool in_order)
-{
-	struct packed_devq *q = packed(base);
-	struct ring_desc *const desc = q->desc;
-	const struct vio_chain *chain, *const end = chains + n;
-	const uint32_t num = q->q.num, from = q->used.off;
-	uint32_t flags = packed_used_bits(q->used.wrap);
-	uint64_t *meta_at = q->pending ? &desc[from].meta : &q->first_meta;
-	uint32_t off = from, laps = 0;
+/* Chains on their way back. */
+struct returns {
+	uint64_t *meta_at; /* where the next used word goes */
+	uint32_t off;	   /* its place */
+	uint32_t flags;	   /* owner bits */
+	uint32_t laps;	   /* descriptors of the ring, once it went round */
+};
 
-	for (chain = chains; chain < end; chain++) {
+/* Returns @chains up to @end; what may be skipped with @in_order is, but for those before @keep. */
+static vio_always_inline void push_some(struct packed_devq *q, struct returns *r,
+					const struct vio_chain *chain, const struct vio_chain *end,
+					const struct vio_chain *keep, const bool in_order)
+{
+	struct ring_desc *const desc = q->desc;
+	const uint32_t num = q->q.num;
+
+	for (; chain < end; chain++) {
 		uint32_t written = chain->written;
 
-		off += chain->slots;
+		r->off += chain->slots;
 		/*
 		 * With IN_ORDER one descriptor may stand for several buffers (virtio 1.4, 2.8.8): it
 		 * names the last of them and lies where that of the first would be. Buffers that are
@@ -317,21 +336,53 @@ static vio_always_inline int push_burst(struct vio_devq *base, const struct vio_
 		 * filled; but drivers that look for every writable buffer's descriptor are common,
 		 * so only those are skipped that there is nothing to say of.
 		 */
-		if (in_order && chain->in_num == 0 && chain + 1 < end)
+		if (in_order && chain->in_num == 0 && chain + 1 != keep)
 			continue;
-		vio_store(meta_at,
+		vio_store(r->meta_at,
 			  vio_le64(written | (uint64_t)chain->id << 32 |
-				   (uint64_t)(flags | (uint32_t)(written != 0) << 1) << 48));
-		if (vio_unlikely(off >= num)) {
-			off -= num;
-			laps = num;
-			flags ^= PACKED_OWNER;
+				   (uint64_t)(r->flags | (uint32_t)(written != 0) << 1) << 48));
+		if (vio_unlikely(r->off >= num)) {
+			r->off -= num;
+			r->laps = num;
+			r->flags ^= PACKED_OWNER;
 		}
-		meta_at = &desc[off].meta;
+		r->meta_at = &desc[r->off].meta;
 	}
-	q->used = (struct packed_pos){ off, (flags & PACKED_OWNER) != 0 };
-	q->pending += laps + off - from;
-	q->slots -= laps + off - from;
+}
+
+/* A burst; @in_order is constant. */
+static vio_always_inline int push_burst(struct vio_devq *base, const struct vio_chain *chains,
+					unsigned n, const bool in_order)
+{
+	struct packed_devq *q = packed(base);
+	const struct vio_chain *chain = chains, *const end = chains + n;
+	const uint32_t from = q->used.off;
+	struct returns r = { q->pending ? &q->desc[from].meta : &q->first_meta, from,
+			     packed_used_bits(q->used.wrap), 0 };
+
+	if (q->vector && n >= 2 * RING_VECTOR && !(in_order && chains->in_num == 0)) {
+		/* The head may have to be kept back; up to the next whole line the rest goes along. */
+		const struct vio_chain *line = chains + RING_VECTOR - from % RING_VECTOR;
+		uint32_t run, done;
+
+		push_some(q, &r, chains, line, line, in_order);
+		run = packed_run((struct packed_pos){ r.off, 0 }, (uint32_t)(end - line), q->q.num);
+		done = q->vector->packed_push(&q->desc[r.off], r.flags, line, run);
+		chain = line + done;
+		if (done > 0) {
+			r.off += done;
+			if (r.off == q->q.num) {
+				r.off = 0;
+				r.laps = q->q.num;
+				r.flags ^= PACKED_OWNER;
+			}
+			r.meta_at = &q->desc[r.off].meta;
+		}
+	}
+	push_some(q, &r, chain, end, end, in_order);
+	q->used = (struct packed_pos){ r.off, (r.flags & PACKED_OWNER) != 0 };
+	q->pending += r.laps + r.off - from;
+	q->slots -= r.laps + r.off - from;
 	q->q.in_flight -= n;
 	return 0;
 }
@@ -469,46 +520,21 @@ static uint32_t packed_base(const struct vio_devq *base)
 	return packed_encode(q->avail) | (uint32_t)packed_encode(q->used) << 16;
 }
 
-static const struct vio_devq_ops packed_devq_broken_ops = {
-	.pop_burst = vio_devq_broken_pop,
-	.push_burst = vio_devq_broken_push,
-	.publish = vio_devq_broken_publish,
-	.has_avail = vio_devq_broken_has_avail,
-	.avail_count = vio_devq_broken_avail_count,
-	.kick_enable = vio_devq_broken_kick_enable,
-	.kick_disable = vio_devq_broken_kick_disable,
-	.unpop = packed_unpop,
-	.move = packed_move,
-	.base = packed_base,
-};
+static const struct vio_devq_ops packed_devq_broken_ops =
+	VIO_DEVQ_BROKEN_OPS(packed_unpop, packed_move, packed_base);
 
-static const struct vio_devq_ops packed_devq_ops = {
-	.broken = &packed_devq_broken_ops,
-	.pop_burst = packed_pop_burst,
-	.push_burst = packed_push_burst,
-	.publish = packed_publish,
-	.has_avail = packed_has_avail,
-	.avail_count = packed_avail_count,
-	.kick_enable = packed_kick_enable,
-	.kick_disable = packed_kick_disable,
-	.unpop = packed_unpop,
-	.move = packed_move,
-	.base = packed_base,
-};
+/* What is different with IN_ORDER. */
+#define PACKED_DEVQ_OPS(push)                                                                    \
+	{                                                                                        \
+		.broken = &packed_devq_broken_ops, .pop_burst = packed_pop_burst,                \
+		.push_burst = (push), .publish = packed_publish, .has_avail = packed_has_avail,  \
+		.avail_count = packed_avail_count, .kick_enable = packed_kick_enable,            \
+		.kick_disable = packed_kick_disable, .unpop = packed_unpop, .move = packed_move, \
+		.base = packed_base,                                                             \
+	}
 
-static const struct vio_devq_ops packed_devq_in_order_ops = {
-	.broken = &packed_devq_broken_ops,
-	.pop_burst = packed_pop_burst,
-	.push_burst = packed_push_in_order,
-	.publish = packed_publish,
-	.has_avail = packed_has_avail,
-	.avail_count = packed_avail_count,
-	.kick_enable = packed_kick_enable,
-	.kick_disable = packed_kick_disable,
-	.unpop = packed_unpop,
-	.move = packed_move,
-	.base = packed_base,
-};
+static const struct vio_devq_ops packed_devq_ops = PACKED_DEVQ_OPS(packed_push_burst);
+static const struct vio_devq_ops packed_devq_in_order_ops = PACKED_DEVQ_OPS(packed_push_in_order);
 
 /* Lays the private tables out behind the queue in @storage; with NULL only counts the bytes. */
 static size_t lay_out(struct packed_devq *q, uint32_t num)
@@ -553,6 +579,7 @@ int vio_packed_devq_init(void *storage, const struct vio_devq_setup *setup, stru
 	lay_out(q, setup->num);
 	q->q.ops = setup->features & vio_feature(VIO_F_IN_ORDER) ? &packed_devq_in_order_ops :
 								   &packed_devq_ops;
+	q->vector = vio_ring_vector();
 	q->q.num = setup->num;
 	if (!start_at(q, setup->base))
 		return -EINVAL;

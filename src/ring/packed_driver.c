@@ -5,8 +5,9 @@
  * A buffer has an id, and for each id there is a slot in private memory with what is needed when
  * the buffer comes back. The device may return buffers in any order, and writes its used
  * descriptors one behind the other wherever it likes to return them, so ids are not places: free
- * ones stand on a stack. With IN_ORDER they are places: the id of a buffer is where its first
- * descriptor lies, and from there the slots, by their counts, lead on to the next buffer.
+ * ones stand in a ring of their own, as those of a split ring do. With IN_ORDER they are places: the
+ * id of a buffer is where its first descriptor lies, and from there the slots, by their counts, lead
+ * on to the next buffer.
  *
  * Descriptors between used.off and where published ones end are the device's; nothing of what we
  * wrote there is read back but the two bits that say whose it is, and what the device put into
@@ -17,27 +18,10 @@
 
 #include "ring/packed.h"
 #include "ring/tables.h"
+#include "ring/vector.h"
 
 /* No buffer has this id. */
 #define NO_ID UINT32_MAX
-
-/*
- * @shape is one word so that a burst asks at once whether there is anything special about a buffer:
- * the descriptors that it has in the ring, and above them its indirect table + 1, 0 for none.
- */
-struct packed_slot {
-	void *token;	 /* of the buffer in flight that has this id; NULL: none has */
-	uint32_t in_len; /* bytes posted for the device to write */
-	uint32_t shape;
-};
-VIO_STATIC_ASSERT(sizeof(void *) != 8 || sizeof(struct packed_slot) == 16, "four fill a line");
-
-#define SHAPE_ONE 1u /* one descriptor, no table */
-
-static vio_always_inline uint32_t slot_count(const struct packed_slot *slot)
-{
-	return slot->shape & 0xffff;
-}
 
 struct packed_drvq {
 	struct vio_drvq q;
@@ -45,17 +29,20 @@ struct packed_drvq {
 	/* Constant from set-up on. */
 	bool event_idx;
 	bool in_order;
+	const struct ring_vector *vector; /* NULL: none */
 	struct ring_desc *desc;		  /* shared, both write it */
 	packed_event *driver_event;	  /* shared, ours to write */
 	const packed_event *device_event; /* shared, the device writes it */
-	struct packed_slot *slots;	  /* one for each id */
-	uint16_t *free_ids;		  /* stack of num - in_flight ids; not with IN_ORDER */
+	struct ring_slot *slots;	  /* one for each id */
+	uint16_t *free_ids;		  /* a ring of num - in_flight ids; not with IN_ORDER */
 	struct ring_tables tables;
 
 	/* Ours alone. */
 	struct packed_pos avail vio_cacheline; /* where the next buffer goes */
 	struct packed_pos used;		       /* where the device uses the next buffer */
 	uint32_t pending;		       /* descriptors added and not published */
+	uint32_t ids_head;		       /* in free_ids: the next to be taken, */
+	uint32_t ids_tail;		       /* and where the next goes that comes back */
 	uint32_t event_now;		       /* what *driver_event holds */
 	uint64_t first_meta;		       /* of the first of them */
 	uint32_t batch_id;		       /* IN_ORDER: the last of the batch being reaped */
@@ -74,14 +61,20 @@ static vio_always_inline const struct packed_drvq *packed_const(const struct vio
 }
 
 /* A buffer of @slot is no longer in flight. Returns its descriptors. */
-static vio_always_inline uint32_t free_slot(struct packed_drvq *q, struct packed_slot *slot)
+static vio_always_inline uint32_t free_slot(struct packed_drvq *q, struct ring_slot *slot)
 {
 	uint32_t table = slot->shape >> 16;
 
 	slot->token = NULL;
 	if (vio_unlikely(table))
 		q->tables.free[q->tables.nr_free++] = (uint16_t)(table - 1);
-	return slot_count(slot);
+	return ring_slot_count(slot);
+}
+
+/* @n on in free_ids, at most @num. */
+static vio_always_inline uint32_t after(uint32_t pos, uint32_t n, uint32_t num)
+{
+	return pos + n < num ? pos + n : pos + n - num;
 }
 
 /* Descriptors that are published and not reaped. */
@@ -163,7 +156,7 @@ static vio_always_inline int add_two(struct packed_drvq *q, const struct vio_drv
 	if (vio_unlikely(len0 + len1 > UINT32_MAX))
 		return -EINVAL;
 	add_listed(q, buf, 2, place);
-	q->slots[place.id] = (struct packed_slot){
+	q->slots[place.id] = (struct ring_slot){
 		buf->token, (uint32_t)((buf->in_num == 2 ? len0 : 0) + (buf->in_num ? len1 : 0)), 2
 	};
 	return 2;
@@ -172,7 +165,7 @@ static vio_always_inline int add_two(struct packed_drvq *q, const struct vio_drv
 static int add_many(struct packed_drvq *q, const struct vio_drvq_buf *buf, struct place place,
 		    uint32_t free)
 {
-	uint32_t n = (uint32_t)buf->out_num + buf->in_num, shape = SHAPE_ONE, in_len;
+	uint32_t n = (uint32_t)buf->out_num + buf->in_num, shape = RING_SHAPE_ONE, in_len;
 
 	if (!ring_buf_ok(buf, q->q.num, &in_len))
 		return -EINVAL;
@@ -184,7 +177,7 @@ static int add_many(struct packed_drvq *q, const struct vio_drvq_buf *buf, struc
 	} else {
 		return 0;
 	}
-	q->slots[place.id] = (struct packed_slot){ buf->token, in_len, shape };
+	q->slots[place.id] = (struct ring_slot){ buf->token, in_len, shape };
 	return (int)(shape & 0xffff);
 }
 
@@ -201,31 +194,16 @@ static vio_noinline int add_chain(struct packed_drvq *q, const struct vio_drvq_b
 	return add_many(q, buf, place, free);
 }
 
-/*
- * Adds buffers of one piece, up to @n, at @desc and the descriptors behind it; stops at another.
- * Ids are @off and those behind it with @in_order, else they are taken off @ids. Returns how many.
- */
-static vio_always_inline uint32_t add_plain(struct ring_desc *desc, uint64_t *meta_at,
-					    struct packed_slot *slots, const uint16_t *ids,
-					    uint32_t off, uint32_t owner,
-					    const struct vio_drvq_buf *bufs, uint32_t n,
-					    const bool in_order)
+/* Adds a buffer of the one piece @seg. */
+static vio_always_inline void add_one(struct packed_drvq *q, const struct vio_seg *seg, void *token,
+				      uint32_t write, struct place place)
 {
-	const struct vio_drvq_buf *buf = bufs, *end = bufs + n;
+	uint32_t len = seg->len;
 
-	for (; buf < end; buf++) {
-		uint32_t write = buf->in_num, len = buf->segs->len;
-		uint16_t id;
-
-		if (vio_unlikely(buf->out_num + write != 1))
-			break;
-		id = in_order ? (uint16_t)off++ : *--ids;
-		/* WRITE is 2. */
-		write_desc(desc, meta_at, buf->segs->addr, make_meta(len, id, owner | write << 1));
-		slots[id] = (struct packed_slot){ buf->token, len & (0u - write), SHAPE_ONE };
-		meta_at = &(++desc)->meta;
-	}
-	return (uint32_t)(buf - bufs);
+	/* WRITE is 2. */
+	write_desc(&q->desc[place.at.off], place.head, seg->addr,
+		   make_meta(len, place.id, packed_avail_bits(place.at.wrap) | write << 1));
+	q->slots[place.id] = (struct ring_slot){ token, len & (0u - write), RING_SHAPE_ONE };
 }
 
 /* A burst; @in_order is constant. */
@@ -233,41 +211,33 @@ static vio_always_inline int add_burst(struct vio_drvq *base, const struct vio_d
 				       unsigned n, const bool in_order)
 {
 	struct packed_drvq *q = packed(base);
-	const uint16_t *ids = q->free_ids + (q->q.num - q->q.in_flight);
 	const struct vio_drvq_buf *buf = bufs, *end = bufs + n;
 	const uint32_t num = q->q.num, free = q->q.free;
 	struct packed_pos at = q->avail;
 	uint64_t *head = q->pending ? &q->desc[at.off].meta : &q->first_meta;
-	uint32_t left = free;
+	uint32_t left = free, ids = q->ids_head;
 	int taken = 1;
 
 	while (buf < end && left > 0) {
-		uint32_t run = packed_run(at, vio_min((uint32_t)(end - buf), left), num);
-		uint32_t plain = add_plain(&q->desc[at.off], head, q->slots, ids, at.off,
-					   packed_avail_bits(at.wrap), buf, run, in_order);
+		struct place place = { at, head, in_order ? (uint16_t)at.off : q->free_ids[ids] };
 
-		buf += plain;
-		ids -= plain;
-		left -= plain;
-		at = packed_forward(at, plain, num);
-		head = plain ? &q->desc[at.off].meta : head;
-		/* One that is of several pieces is rarely alone. */
-		while (buf < end && left > 0 && buf->out_num + buf->in_num != 1) {
-			uint16_t id = in_order ? (uint16_t)at.off : ids[-1];
-
-			taken = add_chain(q, buf, (struct place){ at, head, id }, left);
+		if (vio_likely(buf->out_num + buf->in_num == 1)) {
+			add_one(q, buf->segs, buf->token, buf->in_num, place);
+			taken = 1;
+		} else {
+			taken = add_chain(q, buf, place, left);
 			if (taken <= 0)
-				goto out;
-			buf++;
-			ids--;
-			left -= (uint32_t)taken;
-			at = packed_forward(at, (uint32_t)taken, num);
-			head = &q->desc[at.off].meta;
+				break;
 		}
+		buf++;
+		ids = after(ids, 1, num);
+		left -= (uint32_t)taken;
+		at = packed_forward(at, (uint32_t)taken, num);
+		head = &q->desc[at.off].meta;
 	}
-out:
 	n = (unsigned)(buf - bufs);
 	q->avail = at;
+	q->ids_head = ids;
 	q->q.free = left;
 	q->q.in_flight += n;
 	q->pending += free - left;
@@ -282,6 +252,108 @@ static int packed_add_burst(struct vio_drvq *base, const struct vio_drvq_buf *bu
 static int packed_add_in_order(struct vio_drvq *base, const struct vio_drvq_buf *bufs, unsigned n)
 {
 	return add_burst(base, bufs, n, true);
+}
+
+/* Buffers of one piece on their way into the ring. */
+struct singles {
+	struct packed_pos at;
+	uint32_t ids; /* in free_ids; means nothing with IN_ORDER */
+	const struct vio_seg *segs;
+	const ring_token *tokens;
+	uint32_t write; /* 0 or 1 */
+};
+
+static vio_always_inline void pass(struct singles *s, uint32_t n, uint32_t num)
+{
+	s->at = packed_forward(s->at, n, num);
+	s->ids = after(s->ids, n, num);
+	s->segs += n;
+	s->tokens += n;
+}
+
+/* Adds @n, none of which is the head of what is to be published. */
+static vio_always_inline void add_plain(struct packed_drvq *q, struct singles *s, uint32_t n,
+					const bool in_order)
+{
+	for (; n > 0; n--) {
+		uint16_t id = in_order ? (uint16_t)s->at.off : q->free_ids[s->ids];
+
+		add_one(q, s->segs, *s->tokens, s->write,
+			(struct place){ s->at, &q->desc[s->at.off].meta, id });
+		pass(s, 1, q->q.num);
+	}
+}
+
+/* The same for @n that do not go round the end of the ring, as far as the kernel likes them. Returns
+ * how many. */
+static vio_always_inline uint32_t add_vector(const struct packed_drvq *q, const struct singles *s,
+					     uint32_t n, const bool in_order)
+{
+	uint32_t flags = packed_avail_bits(s->at.wrap) | s->write << 1, off = s->at.off;
+	void *const *tokens = (void *const *)s->tokens;
+
+	if (in_order)
+		return q->vector->packed_add_in_order(&q->desc[off], flags, &q->slots[off], off,
+						      s->segs, tokens, n);
+	return q->vector->packed_add(&q->desc[off], flags, q->slots, &q->free_ids[s->ids], s->segs,
+				     tokens, vio_min(n, q->q.num - s->ids));
+}
+
+static vio_always_inline int add_singles(struct vio_drvq *base, const struct vio_seg *segs,
+					 void *const *tokens, unsigned n, bool write,
+					 const bool in_order)
+{
+	struct packed_drvq *q = packed(base);
+	const uint32_t num = q->q.num;
+	struct singles s = { q->avail, q->ids_head, segs, (const ring_token *)tokens, write };
+	uint32_t left;
+
+	n = left = vio_min(n, q->q.free);
+	if (left > 0 && q->pending == 0) {
+		/* The head is kept back; up to the next whole cache line the rest goes along. */
+		uint32_t to_line = vio_min(left, RING_VECTOR - s.at.off % RING_VECTOR);
+
+		add_one(q, s.segs, *s.tokens, s.write,
+			(struct place){ s.at, &q->first_meta,
+					in_order ? (uint16_t)s.at.off : q->free_ids[s.ids] });
+		pass(&s, 1, num);
+		add_plain(q, &s, to_line - 1, in_order);
+		left -= to_line;
+	}
+	while (left > 0) {
+		uint32_t run = packed_run(s.at, left, num), done = 0;
+
+		if (q->vector && run >= RING_VECTOR) {
+			done = add_vector(q, &s, run, in_order);
+			pass(&s, done, num);
+		}
+		/* Four that the kernel does not like are as good as a tail that is too short. */
+		if (done + RING_VECTOR > run || done == 0) {
+			uint32_t rest = vio_min(run - done, q->vector ? RING_VECTOR : run);
+
+			add_plain(q, &s, rest, in_order);
+			done += rest;
+		}
+		left -= done;
+	}
+	q->avail = s.at;
+	q->ids_head = s.ids;
+	q->q.free -= n;
+	q->q.in_flight += n;
+	q->pending += n;
+	return (int)n;
+}
+
+static int packed_add_singles(struct vio_drvq *base, const struct vio_seg *segs,
+			      void *const *tokens, unsigned n, bool write)
+{
+	return add_singles(base, segs, tokens, n, write, false);
+}
+
+static int packed_add_singles_in_order(struct vio_drvq *base, const struct vio_seg *segs,
+				       void *const *tokens, unsigned n, bool write)
+{
+	return add_singles(base, segs, tokens, n, write, true);
 }
 
 static bool packed_publish(struct vio_drvq *base)
@@ -320,7 +392,7 @@ static vio_always_inline int not_used(uint64_t meta, bool wrap)
  * more than was posted. Without WRITE the length means nothing (virtio 1.4, 2.8.4), yet there are
  * devices that never set that: their lengths are taken where they are possible.
  */
-static bool used_len(uint64_t meta, const struct packed_slot *slot, uint32_t *len)
+static bool used_len(uint64_t meta, const struct ring_slot *slot, uint32_t *len)
 {
 	*len = packed_meta_len(meta);
 	if (vio_likely(*len <= slot->in_len))
@@ -342,7 +414,7 @@ static int judge_used(const struct packed_drvq *q, uint64_t meta, uint32_t left,
 	if (!q->slots[id].token)
 		return -VIO_VQ_NOT_IN_FLIGHT;
 	/* A buffer of which not all was published, or not yet. */
-	if (slot_count(&q->slots[id]) > left)
+	if (ring_slot_count(&q->slots[id]) > left)
 		return -VIO_VQ_USED_JUMP;
 	return used_len(meta, &q->slots[id], len) ? 0 : -VIO_VQ_BAD_USED_LEN;
 }
@@ -360,9 +432,9 @@ static vio_always_inline int reap_end(struct packed_drvq *q, unsigned n, int why
  * Reaps buffers of one descriptor, up to @n, from @desc on; stops at whatever is not as plain as
  * that, which is read anew by who looks at it closer. Their ids go to @ids. Returns how many.
  */
-static vio_always_inline uint32_t reap_plain(const struct ring_desc *desc,
-					     struct packed_slot *slots, uint32_t num, uint16_t *ids,
-					     uint32_t owner, struct vio_drvq_done *done, uint32_t n)
+static vio_always_inline uint32_t reap_plain(const struct ring_desc *desc, struct ring_slot *slots,
+					     uint32_t num, uint16_t *ids, uint32_t owner,
+					     struct vio_drvq_done *done, uint32_t n)
 {
 	uint32_t i;
 
@@ -370,13 +442,13 @@ static vio_always_inline uint32_t reap_plain(const struct ring_desc *desc,
 		/* Pairs with the release in packed_device.c, packed_publish(). */
 		uint64_t meta = vio_le64(vio_load_acquire(&desc[i].meta));
 		uint32_t id = packed_meta_id(meta), len = packed_meta_len(meta);
-		struct packed_slot *slot = &slots[id];
+		struct ring_slot *slot = &slots[id];
 		void *token;
 
 		if (((packed_meta_flags(meta) ^ owner) & PACKED_OWNER) || vio_unlikely(id >= num))
 			break;
 		token = slot->token;
-		if (vio_unlikely(!token || slot->shape != SHAPE_ONE || len > slot->in_len))
+		if (vio_unlikely(!token || slot->shape != RING_SHAPE_ONE || len > slot->in_len))
 			break;
 		done[i].token = token;
 		done[i].len = len;
@@ -391,7 +463,7 @@ struct burst {
 	struct packed_pos at;
 	uint32_t left; /* descriptors that are published */
 	struct vio_drvq_done *done, *end;
-	uint16_t *ids; /* where the next free one goes */
+	uint32_t ids; /* in free_ids: where the next one goes */
 };
 
 /* Goes on with @b over lists, tables and whatever else. Returns 0 or why it could not. */
@@ -414,7 +486,8 @@ static vio_noinline int reap_lists(struct packed_drvq *q, struct burst *b)
 		b->done->token = q->slots[id].token;
 		b->done->len = len;
 		b->done++;
-		*b->ids++ = id;
+		q->free_ids[b->ids] = id;
+		b->ids = after(b->ids, 1, q->q.num);
 		count = free_slot(q, &q->slots[id]);
 		b->left -= count;
 		b->at = packed_forward(b->at, count, q->q.num);
@@ -426,16 +499,25 @@ static int packed_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, 
 {
 	struct packed_drvq *q = packed(base);
 	uint32_t num = q->q.num, before = published(q), run, plain;
-	struct burst b = { q->used, before, done, done + n, q->free_ids + (num - q->q.in_flight) };
+	struct burst b = { q->used, before, done, done + n, q->ids_tail };
 	int why = 0;
 
 	/* Up to the end of the ring, and from its start on. */
 	do {
+		const uint32_t owner = packed_used_bits(b.at.wrap);
+		const struct ring_desc *desc = &q->desc[b.at.off];
+
+		uint16_t *const ids = &q->free_ids[b.ids];
+
 		run = packed_run(b.at, vio_min((uint32_t)(b.end - b.done), b.left), num);
-		plain = reap_plain(&q->desc[b.at.off], q->slots, num, b.ids,
-				   packed_used_bits(b.at.wrap), b.done, run);
+		run = vio_min(run, num - b.ids);
+		plain = q->vector ? q->vector->packed_reap(desc, owner, q->slots, num, ids, b.done,
+							   run) :
+				    0;
+		plain += reap_plain(desc + plain, q->slots, num, ids + plain, owner, b.done + plain,
+				    run - plain);
 		b.done += plain;
-		b.ids += plain;
+		b.ids = after(b.ids, plain, num);
 		b.left -= plain;
 		b.at = packed_forward(b.at, plain, num);
 	} while (plain == run && run > 0);
@@ -443,6 +525,7 @@ static int packed_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, 
 		why = reap_lists(q, &b);
 	n = (unsigned)(b.done - done);
 	q->used = b.at;
+	q->ids_tail = b.ids;
 	q->q.free += before - b.left;
 	q->q.in_flight -= n;
 	return reap_end(q, n, why);
@@ -457,7 +540,7 @@ static vio_always_inline uint32_t ahead_of(const struct packed_drvq *q, uint32_t
 }
 
 /* As reap_plain(), while the device returns each buffer by itself. */
-static vio_always_inline uint32_t reap_each(const struct ring_desc *desc, struct packed_slot *slots,
+static vio_always_inline uint32_t reap_each(const struct ring_desc *desc, struct ring_slot *slots,
 					    uint32_t off, uint32_t owner,
 					    struct vio_drvq_done *done, uint32_t n)
 {
@@ -466,12 +549,12 @@ static vio_always_inline uint32_t reap_each(const struct ring_desc *desc, struct
 	for (i = 0; i < n; i++) {
 		/* Pairs with the release in packed_device.c, packed_publish(). */
 		uint64_t meta = vio_le64(vio_load_acquire(&desc[off + i].meta));
-		struct packed_slot *slot = &slots[off + i];
+		struct ring_slot *slot = &slots[off + i];
 		uint32_t len = packed_meta_len(meta);
 
 		if (((packed_meta_flags(meta) ^ owner) & PACKED_OWNER) ||
 		    packed_meta_id(meta) != off + i ||
-		    vio_unlikely(slot->shape != SHAPE_ONE || len > slot->in_len))
+		    vio_unlikely(slot->shape != RING_SHAPE_ONE || len > slot->in_len))
 			break;
 		done[i].token = slot->token;
 		done[i].len = len;
@@ -507,7 +590,7 @@ static vio_always_inline unsigned reap_batch(struct packed_drvq *q, struct packe
 					     struct vio_drvq_done *done, unsigned n)
 {
 	const uint32_t last = q->batch_id;
-	struct packed_slot *slot;
+	struct ring_slot *slot;
 	uint32_t off;
 	unsigned i;
 
@@ -540,8 +623,14 @@ static int packed_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *don
 		if (q->batch_id == NO_ID) {
 			uint32_t run = packed_run(at, vio_min(n - i, left), num), each;
 
-			each = reap_each(q->desc, q->slots, at.off, packed_used_bits(at.wrap),
-					 done + i, run);
+			const uint32_t owner = packed_used_bits(at.wrap);
+
+			each = q->vector ? q->vector->packed_reap_in_order(&q->desc[at.off], owner,
+									   &q->slots[at.off],
+									   at.off, done + i, run) :
+					   0;
+			each += reap_each(q->desc, q->slots, at.off + each, owner, done + i + each,
+					  run - each);
 			i += each;
 			left -= each;
 			at = packed_forward(at, each, num);
@@ -594,7 +683,7 @@ static bool used_beyond(const struct packed_drvq *q, uint32_t beyond)
 	struct packed_pos at = q->used;
 
 	if (q->batch_id != NO_ID)
-		gone = ahead_of(q, at.off, q->batch_id) + slot_count(&q->slots[q->batch_id]);
+		gone = ahead_of(q, at.off, q->batch_id) + ring_slot_count(&q->slots[q->batch_id]);
 	at = packed_forward(at, gone, q->q.num);
 	while (gone <= beyond && gone < all) {
 		uint64_t meta = vio_le64(vio_load(&q->desc[at.off].meta));
@@ -604,7 +693,7 @@ static bool used_beyond(const struct packed_drvq *q, uint32_t beyond)
 			return false;
 		if (id >= q->q.num || !q->slots[id].token)
 			return true;
-		step = slot_count(&q->slots[id]);
+		step = ring_slot_count(&q->slots[id]);
 		if (q->in_order)
 			step += ahead_of(q, at.off, id);
 		if (step > all - gone)
@@ -645,7 +734,7 @@ static void packed_notify_disable(struct vio_drvq *base)
 static void *packed_detach(struct vio_drvq *base)
 {
 	struct packed_drvq *q = packed(base);
-	struct packed_slot *slot;
+	struct ring_slot *slot;
 	void *token;
 
 	if (q->q.in_flight == 0)
@@ -656,9 +745,10 @@ static void *packed_detach(struct vio_drvq *base)
 		q->detach_pos = q->detach_pos + 1 < q->q.num ? q->detach_pos + 1 : 0;
 	slot = &q->slots[q->detach_pos];
 	token = slot->token;
-	q->used = packed_forward(q->used, slot_count(slot), q->q.num);
+	q->used = packed_forward(q->used, ring_slot_count(slot), q->q.num);
 	q->q.free += free_slot(q, slot);
-	q->free_ids[q->q.num - q->q.in_flight] = (uint16_t)q->detach_pos;
+	q->free_ids[q->ids_tail] = (uint16_t)q->detach_pos;
+	q->ids_tail = after(q->ids_tail, 1, q->q.num);
 	q->q.in_flight--;
 	/* What was not published comes back as well, and will not be. */
 	q->pending = vio_min(q->pending, q->q.num - q->q.free);
@@ -672,51 +762,34 @@ static uint16_t packed_avail_pos(const struct vio_drvq *base)
 	return packed_encode(packed_back(q->avail, q->pending, q->q.num));
 }
 
-static const struct vio_drvq_ops packed_drvq_broken_ops = {
-	.add_burst = vio_drvq_broken_add,
-	.publish = vio_drvq_broken_publish,
-	.reap_burst = vio_drvq_broken_reap,
-	.has_used = vio_drvq_broken_has_used,
-	.notify_enable = vio_drvq_broken_notify_enable,
-	.notify_disable = vio_drvq_broken_notify_disable,
-	.detach = packed_detach,
-	.avail_pos = packed_avail_pos,
-};
+static const struct vio_drvq_ops packed_drvq_broken_ops =
+	VIO_DRVQ_BROKEN_OPS(packed_detach, packed_avail_pos);
 
-static const struct vio_drvq_ops packed_drvq_ops = {
-	.broken = &packed_drvq_broken_ops,
-	.add_burst = packed_add_burst,
-	.publish = packed_publish,
-	.reap_burst = packed_reap_burst,
-	.has_used = packed_has_used,
-	.notify_enable = packed_notify_enable,
-	.notify_disable = packed_notify_disable,
-	.detach = packed_detach,
-	.avail_pos = packed_avail_pos,
-};
+/* What is different with IN_ORDER. */
+#define PACKED_DRVQ_OPS(add, singles, reap)                                                      \
+	{                                                                                        \
+		.broken = &packed_drvq_broken_ops, .add_burst = (add), .add_singles = (singles), \
+		.publish = packed_publish, .reap_burst = (reap), .has_used = packed_has_used,    \
+		.notify_enable = packed_notify_enable, .notify_disable = packed_notify_disable,  \
+		.detach = packed_detach, .avail_pos = packed_avail_pos,                          \
+	}
 
-static const struct vio_drvq_ops packed_drvq_in_order_ops = {
-	.broken = &packed_drvq_broken_ops,
-	.add_burst = packed_add_in_order,
-	.publish = packed_publish,
-	.reap_burst = packed_reap_in_order,
-	.has_used = packed_has_used,
-	.notify_enable = packed_notify_enable,
-	.notify_disable = packed_notify_disable,
-	.detach = packed_detach,
-	.avail_pos = packed_avail_pos,
-};
+static const struct vio_drvq_ops packed_drvq_ops =
+	PACKED_DRVQ_OPS(packed_add_burst, packed_add_singles, packed_reap_burst);
+
+static const struct vio_drvq_ops packed_drvq_in_order_ops =
+	PACKED_DRVQ_OPS(packed_add_in_order, packed_add_singles_in_order, packed_reap_in_order);
 
 /* Lays the private tables out behind the queue in @storage; with NULL only counts the bytes. */
 static size_t lay_out(struct packed_drvq *q, uint32_t num, uint16_t **free_tables)
 {
 	size_t slots = vio_align_up(sizeof(*q), VIO_CACHE_LINE);
-	size_t free_ids = slots + num * sizeof(struct packed_slot);
+	size_t free_ids = slots + num * sizeof(struct ring_slot);
 	size_t tables = free_ids + num * sizeof(uint16_t);
 	char *storage = (char *)q;
 
 	if (q) {
-		q->slots = (struct packed_slot *)(void *)(storage + slots);
+		q->slots = (struct ring_slot *)(void *)(storage + slots);
 		q->free_ids = (uint16_t *)(void *)(storage + free_ids);
 		*free_tables = (uint16_t *)(void *)(storage + tables);
 	}
@@ -745,6 +818,7 @@ int vio_packed_drvq_init(void *storage, const struct vio_drvq_setup *setup, stru
 		return err;
 	q->in_order = (setup->features & vio_feature(VIO_F_IN_ORDER)) != 0;
 	q->q.ops = q->in_order ? &packed_drvq_in_order_ops : &packed_drvq_ops;
+	q->vector = vio_ring_vector();
 	q->q.num = num;
 	q->q.free = num;
 	q->event_idx = (setup->features & vio_feature(VIO_F_EVENT_IDX)) != 0;
@@ -753,7 +827,7 @@ int vio_packed_drvq_init(void *storage, const struct vio_drvq_setup *setup, stru
 	q->device_event = setup->areas.device;
 	memset(q->slots, 0, num * sizeof(*q->slots));
 	for (i = 0; i < num; i++)
-		q->free_ids[i] = (uint16_t)(num - 1 - i);
+		q->free_ids[i] = (uint16_t)i;
 	/* virtio 1.4, 2.8.1 */
 	q->avail = q->used = (struct packed_pos){ 0, true };
 	q->batch_id = NO_ID;

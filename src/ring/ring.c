@@ -171,6 +171,12 @@ int vio_drvq_add_burst(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsi
 	return q->ops->add_burst(q, bufs, n);
 }
 
+int vio_drvq_add_singles(struct vio_drvq *q, const struct vio_seg *segs, void *const *tokens,
+			 unsigned n, bool write)
+{
+	return q->ops->add_singles(q, segs, tokens, n, write);
+}
+
 bool vio_drvq_publish(struct vio_drvq *q)
 {
 	return q->ops->publish(q);
@@ -209,6 +215,13 @@ uint16_t vio_drvq_avail_pos(const struct vio_drvq *q)
 int vio_drvq_broken_add(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsigned n)
 {
 	(void)q, (void)bufs, (void)n;
+	return -EPROTO;
+}
+
+int vio_drvq_broken_add_singles(struct vio_drvq *q, const struct vio_seg *segs, void *const *tokens,
+				unsigned n, bool write)
+{
+	(void)q, (void)segs, (void)tokens, (void)n, (void)write;
 	return -EPROTO;
 }
 

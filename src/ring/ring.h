@@ -17,6 +17,8 @@
 struct vio_drvq_ops {
 	const struct vio_drvq_ops *broken; /* what takes over when the queue breaks; NULL there */
 	int (*add_burst)(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsigned n);
+	int (*add_singles)(struct vio_drvq *q, const struct vio_seg *segs, void *const *tokens,
+			   unsigned n, bool write);
 	bool (*publish)(struct vio_drvq *q);
 	int (*reap_burst)(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
 	bool (*has_used)(const struct vio_drvq *q);
@@ -86,11 +88,23 @@ static vio_always_inline bool ring_need_event(uint16_t event, uint16_t new, uint
 
 /* For the broken tables of all formats. */
 int vio_drvq_broken_add(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsigned n);
+int vio_drvq_broken_add_singles(struct vio_drvq *q, const struct vio_seg *segs, void *const *tokens,
+				unsigned n, bool write);
 int vio_drvq_broken_reap(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
 bool vio_drvq_broken_publish(struct vio_drvq *q);
 bool vio_drvq_broken_has_used(const struct vio_drvq *q);
 bool vio_drvq_broken_notify_enable(struct vio_drvq *q, uint16_t after);
 void vio_drvq_broken_notify_disable(struct vio_drvq *q);
+
+#define VIO_DRVQ_BROKEN_OPS(detach_fn, avail_pos_fn)                                          \
+	{                                                                                     \
+		.add_burst = vio_drvq_broken_add, .add_singles = vio_drvq_broken_add_singles, \
+		.publish = vio_drvq_broken_publish, .reap_burst = vio_drvq_broken_reap,       \
+		.has_used = vio_drvq_broken_has_used,                                         \
+		.notify_enable = vio_drvq_broken_notify_enable,                               \
+		.notify_disable = vio_drvq_broken_notify_disable, .detach = (detach_fn),      \
+		.avail_pos = (avail_pos_fn),                                                  \
+	}
 
 int vio_devq_broken_pop(struct vio_devq *q, const struct vio_mem *mem, struct vio_chain *chains,
 			unsigned n, struct vio_iov *iov, unsigned niov);
@@ -100,6 +114,16 @@ bool vio_devq_broken_has_avail(const struct vio_devq *q);
 uint32_t vio_devq_broken_avail_count(const struct vio_devq *q);
 bool vio_devq_broken_kick_enable(struct vio_devq *q, uint32_t beyond);
 void vio_devq_broken_kick_disable(struct vio_devq *q);
+
+#define VIO_DEVQ_BROKEN_OPS(unpop_fn, move_fn, base_fn)                                     \
+	{                                                                                   \
+		.pop_burst = vio_devq_broken_pop, .push_burst = vio_devq_broken_push,       \
+		.publish = vio_devq_broken_publish, .has_avail = vio_devq_broken_has_avail, \
+		.avail_count = vio_devq_broken_avail_count,                                 \
+		.kick_enable = vio_devq_broken_kick_enable,                                 \
+		.kick_disable = vio_devq_broken_kick_disable, .unpop = (unpop_fn),          \
+		.move = (move_fn), .base = (base_fn),                                       \
+	}
 
 /* Whether all three areas are there and aligned as @sizes asks. */
 bool vio_vq_areas_ok(const struct vio_vq_areas *areas, const struct vio_vq_sizes *sizes);

@@ -15,6 +15,7 @@
 
 #include "ring/chain.h"
 #include "ring/split.h"
+#include "ring/vector.h"
 
 struct split_devq {
 	struct vio_devq q;
@@ -23,6 +24,7 @@ struct split_devq {
 	uint32_t mask; /* num - 1 */
 	bool event_idx;
 	bool indirect;
+	const struct ring_vector *vector;    /* NULL: none */
 	const struct ring_desc *desc;	     /* shared, the driver writes it */
 	const struct vio_virtq_avail *avail; /* shared, the driver writes it */
 	const uint16_t *used_event;	     /* shared, the driver writes it */
@@ -137,7 +139,7 @@ static int avail_refresh(struct split_devq *q)
 static vio_always_inline bool map_desc(const struct vio_mem_region *r, struct ring_desc d,
 				       struct vio_iov *iov)
 {
-	return chain_map(r, d.addr, split_meta_len(d.meta), (d.meta & SPLIT_META_WRITE) != 0, iov);
+	return chain_map(r, d.addr, split_meta_len(d.meta), iov);
 }
 
 /* Takes a chain of the two descriptors @d. Returns whether it was as plain as that. */
@@ -181,6 +183,19 @@ static vio_noinline int pop_chain(struct split_devq *q, const struct vio_mem *me
 	return err ? err : chain_set(chain, &w);
 }
 
+/* Takes plain buffers as far as the end of the available ring and the kernel let it. Returns how
+ * many. */
+static vio_always_inline uint32_t pop_vector(const struct split_devq *q, uint32_t avail_idx,
+					     const struct vio_mem_region *r,
+					     struct vio_chain *chain, struct vio_iov *iov,
+					     uint32_t n)
+{
+	uint32_t pos = avail_idx & q->mask;
+
+	return q->vector->split_pop(q->desc, q->mask, &q->avail->ring[pos], q->taken, r, chain, iov,
+				    vio_min(n, q->q.num - pos));
+}
+
 static int split_pop_burst(struct vio_devq *base, const struct vio_mem *mem,
 			   struct vio_chain *chains, unsigned n, struct vio_iov *iov, unsigned niov)
 {
@@ -204,6 +219,14 @@ static int split_pop_burst(struct vio_devq *base, const struct vio_mem *mem,
 	}
 	/* How far the burst may go while every chain takes its spare entry and one piece. */
 	end = chains + vio_min(n, niov / 2);
+	if (q->vector && n >= RING_VECTOR) {
+		uint32_t plain =
+			pop_vector(q, avail_idx, &region, chain, iov, (uint32_t)(end - chain));
+
+		chain += plain;
+		iov += (size_t)2 * plain;
+		avail_idx += plain;
+	}
 	for (; chain < end; chain++) {
 		uint32_t head = vio_le16(vio_load(&ring[avail_idx & mask]));
 		struct ring_desc d;
@@ -269,15 +292,29 @@ static vio_always_inline void write_used(struct split_devq *q, uint32_t pos, uin
 	vio_store(&q->used->ring[pos].len, vio_le32(written));
 }
 
+/* Returns what of @chains goes up to the end of the used ring and the kernel likes. Returns how
+ * many. */
+static vio_always_inline uint32_t push_vector(struct split_devq *q, const struct vio_chain *chains,
+					      unsigned n)
+{
+	uint32_t pos = q->used_idx & q->mask;
+	void *ring = &q->used->ring[pos];
+
+	if (!q->vector)
+		return 0;
+	return q->vector->split_push(ring, &q->used_elems[pos], q->taken, chains,
+				     vio_min(n, q->q.num - pos));
+}
+
 static int split_push_burst(struct vio_devq *base, const struct vio_chain *chains, unsigned n)
 {
 	struct split_devq *q = split(base);
 	uint8_t *const taken = q->taken;
 	const uint32_t mask = q->mask;
-	uint32_t used_idx = q->used_idx;
-	unsigned i;
+	unsigned i = push_vector(q, chains, n);
+	uint32_t used_idx = q->used_idx + i;
 
-	for (i = 0; i < n; i++) {
+	for (; i < n; i++) {
 		write_used(q, used_idx++ & mask, chains[i].id, chains[i].written);
 		taken[chains[i].id] = 0;
 	}
@@ -297,9 +334,12 @@ static int split_push_in_order(struct vio_devq *base, const struct vio_chain *ch
 {
 	struct split_devq *q = split(base);
 	uint8_t *const taken = q->taken;
-	unsigned i, first = 0;
+	unsigned i = 0, first = 0;
 
-	for (i = 0; i < n; i++) {
+	/* Where there is something to say of each, it is said of each. */
+	if (n > 0 && chains->in_num != 0)
+		i = first = push_vector(q, chains, n);
+	for (; i < n; i++) {
 		taken[chains[i].id] = 0;
 		if (chains[i].in_num == 0 && i + 1 < n)
 			continue;
@@ -400,46 +440,21 @@ static uint32_t split_base(const struct vio_devq *base)
 	return split_const(base)->avail_idx;
 }
 
-static const struct vio_devq_ops split_devq_broken_ops = {
-	.pop_burst = vio_devq_broken_pop,
-	.push_burst = vio_devq_broken_push,
-	.publish = vio_devq_broken_publish,
-	.has_avail = vio_devq_broken_has_avail,
-	.avail_count = vio_devq_broken_avail_count,
-	.kick_enable = vio_devq_broken_kick_enable,
-	.kick_disable = vio_devq_broken_kick_disable,
-	.unpop = split_unpop,
-	.move = split_move,
-	.base = split_base,
-};
+static const struct vio_devq_ops split_devq_broken_ops =
+	VIO_DEVQ_BROKEN_OPS(split_unpop, split_move, split_base);
 
-static const struct vio_devq_ops split_devq_ops = {
-	.broken = &split_devq_broken_ops,
-	.pop_burst = split_pop_burst,
-	.push_burst = split_push_burst,
-	.publish = split_publish,
-	.has_avail = split_has_avail,
-	.avail_count = split_avail_count,
-	.kick_enable = split_kick_enable,
-	.kick_disable = split_kick_disable,
-	.unpop = split_unpop,
-	.move = split_move,
-	.base = split_base,
-};
+/* What is different with IN_ORDER. */
+#define SPLIT_DEVQ_OPS(push)                                                                  \
+	{                                                                                     \
+		.broken = &split_devq_broken_ops, .pop_burst = split_pop_burst,               \
+		.push_burst = (push), .publish = split_publish, .has_avail = split_has_avail, \
+		.avail_count = split_avail_count, .kick_enable = split_kick_enable,           \
+		.kick_disable = split_kick_disable, .unpop = split_unpop, .move = split_move, \
+		.base = split_base,                                                           \
+	}
 
-static const struct vio_devq_ops split_devq_in_order_ops = {
-	.broken = &split_devq_broken_ops,
-	.pop_burst = split_pop_burst,
-	.push_burst = split_push_in_order,
-	.publish = split_publish,
-	.has_avail = split_has_avail,
-	.avail_count = split_avail_count,
-	.kick_enable = split_kick_enable,
-	.kick_disable = split_kick_disable,
-	.unpop = split_unpop,
-	.move = split_move,
-	.base = split_base,
-};
+static const struct vio_devq_ops split_devq_ops = SPLIT_DEVQ_OPS(split_push_burst);
+static const struct vio_devq_ops split_devq_in_order_ops = SPLIT_DEVQ_OPS(split_push_in_order);
 
 /* Lays the private tables out behind the queue in @storage; with NULL only counts the bytes. */
 static size_t lay_out(struct split_devq *q, uint32_t num)
@@ -473,6 +488,7 @@ int vio_split_devq_init(void *storage, const struct vio_devq_setup *setup, struc
 	lay_out(q, setup->num);
 	q->q.ops = setup->features & vio_feature(VIO_F_IN_ORDER) ? &split_devq_in_order_ops :
 								   &split_devq_ops;
+	q->vector = vio_ring_vector();
 	q->q.num = setup->num;
 	q->mask = setup->num - 1;
 	q->event_idx = (setup->features & vio_feature(VIO_F_EVENT_IDX)) != 0;

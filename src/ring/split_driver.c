@@ -2,31 +2,21 @@
 /*
  * The driver side of a split ring (virtio 1.4, 2.7).
  *
- * Each descriptor has a slot in private memory: a copy of what the descriptor in shared memory
- * holds, and, in the slot of a head, what is needed when the buffer comes back. A slot without a
- * token is not the head of anything in flight.
+ * Each descriptor has a copy in private memory of what it holds in shared memory, and a slot with
+ * what is needed when the buffer of which it is the head comes back. A slot without a token is not
+ * the head of anything in flight.
  *
  * Free descriptors stand in a ring of their own, taken at its head and returned at its tail. For
  * buffers of one descriptor and a device that works in order, entry i of the available ring then
- * names the same descriptor on every lap, and the copies in the slots show that neither the entry
- * nor (where the caller's buffers come round too) the descriptor has to be written again.
+ * names the same descriptor on every lap, and the copies show that neither the entry nor (where the
+ * caller's buffers come round too) the descriptor has to be written again.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "ring/split.h"
 #include "ring/tables.h"
-
-/* A slot's head part holds for a buffer of one descriptor whenever its meta has neither NEXT nor
- * INDIRECT; so an unchanged meta means an unchanged head part, and only the token is set. */
-struct split_slot {
-	struct ring_desc desc; /* what the descriptor in shared memory holds */
-	void *token;	       /* of the buffer in flight that begins here; NULL: none does */
-	uint32_t in_len;       /* head: bytes posted for the device to write */
-	uint16_t count;	       /* head: descriptors in the ring */
-	uint16_t table;	       /* head: indirect table + 1; 0: none */
-};
-VIO_STATIC_ASSERT(sizeof(struct split_slot) == 32, "two slots fill a cache line");
+#include "ring/vector.h"
 
 struct split_drvq {
 	struct vio_drvq q;
@@ -39,7 +29,9 @@ struct split_drvq {
 	uint16_t *used_event;		   /* shared, ours to write */
 	const struct vio_virtq_used *used; /* shared, the device writes it */
 	const uint16_t *avail_event;	   /* shared, the device writes it */
-	struct split_slot *slots;	   /* one per descriptor */
+	struct ring_desc *shadow;	   /* what desc holds */
+	struct ring_slot *slots;	   /* one per descriptor */
+	const struct ring_vector *vector;  /* NULL: none */
 	uint16_t *free_ids;		   /* free descriptors are [free_head, free_tail) & mask */
 	uint16_t *avail_ids;		   /* what the available ring holds */
 	struct ring_tables tables;
@@ -71,27 +63,20 @@ static vio_always_inline const struct split_drvq *split_const(const struct vio_d
 
 /* ---- Adding ------------------------------------------------------------------------------ */
 
-/* Makes descriptor @id hold @addr and @meta. Returns whether the meta changed. */
-static vio_always_inline bool write_desc(struct ring_desc *desc, struct split_slot *slot,
-					 uint64_t addr, uint64_t meta)
+/* Makes descriptor @id hold @addr and @meta. */
+static vio_always_inline void write_desc(struct split_drvq *q, uint32_t id, uint64_t addr,
+					 uint64_t meta)
 {
-	if (slot->desc.addr != addr) {
-		slot->desc.addr = addr;
-		vio_store(&desc->addr, vio_le64(addr));
-	}
-	if (vio_likely(slot->desc.meta == meta))
-		return false;
-	slot->desc.meta = meta;
-	vio_store(&desc->meta, vio_le64(meta));
-	return true;
-}
+	struct ring_desc *shadow = &q->shadow[id];
 
-/* What a slot says of a buffer that is this one descriptor. */
-static vio_always_inline void slot_set_single(struct split_slot *slot, uint64_t meta)
-{
-	slot->in_len = meta & SPLIT_META_WRITE ? split_meta_len(meta) : 0;
-	slot->count = 1;
-	slot->table = 0;
+	if (shadow->addr != addr) {
+		shadow->addr = addr;
+		vio_store(&q->desc[id].addr, vio_le64(addr));
+	}
+	if (shadow->meta != meta) {
+		shadow->meta = meta;
+		vio_store(&q->desc[id].meta, vio_le64(meta));
+	}
 }
 
 /* Length, flags and next of piece @i of @buf, whose successor is @next. */
@@ -115,16 +100,13 @@ static void add_linked(struct split_drvq *q, const struct vio_drvq_buf *buf, uin
 	for (i = 0; i < n; i++) {
 		id = next;
 		next = q->free_ids[(head + i + 1) & q->mask];
-		uint64_t meta = seg_meta(buf, i, next);
-
-		if (write_desc(&q->desc[id], &q->slots[id], buf->segs[i].addr, meta))
-			slot_set_single(&q->slots[id], meta);
+		write_desc(q, id, buf->segs[i].addr, seg_meta(buf, i, next));
 	}
 }
 
-/* Puts the pieces of @buf into a free indirect table and makes descriptor @id point to it. The
- * slot's table says which. */
-static void add_indirect(struct split_drvq *q, const struct vio_drvq_buf *buf, uint16_t id)
+/* Puts the pieces of @buf into a free indirect table and makes descriptor @id point to it. Returns
+ * the number of the table. */
+static uint16_t add_indirect(struct split_drvq *q, const struct vio_drvq_buf *buf, uint16_t id)
 {
 	unsigned i, n = (unsigned)buf->out_num + buf->in_num;
 	uint16_t table = q->tables.free[--q->tables.nr_free];
@@ -135,9 +117,9 @@ static void add_indirect(struct split_drvq *q, const struct vio_drvq_buf *buf, u
 		vio_store(&desc[i].addr, vio_le64(buf->segs[i].addr));
 		vio_store(&desc[i].meta, vio_le64(seg_meta(buf, i, (uint16_t)(i + 1))));
 	}
-	write_desc(&q->desc[id], &q->slots[id], q->tables.addr + first * sizeof(*desc),
+	write_desc(q, id, q->tables.addr + first * sizeof(*desc),
 		   n * sizeof(*desc) | SPLIT_META_INDIRECT);
-	q->slots[id].table = (uint16_t)(table + 1);
+	return table;
 }
 
 /*
@@ -149,24 +131,21 @@ static int add_many(struct split_drvq *q, const struct vio_drvq_buf *buf, uint32
 		    uint32_t free)
 {
 	unsigned n = (unsigned)buf->out_num + buf->in_num;
-	struct split_slot *slot = &q->slots[q->free_ids[head & q->mask]];
-	uint32_t in_len, taken = 1;
+	uint16_t id = q->free_ids[head & q->mask];
+	uint32_t in_len, shape = RING_SHAPE_ONE;
 
 	if (!ring_buf_ok(buf, q->q.num, &in_len))
 		return -EINVAL;
 	if (ring_tables_fit(&q->tables, n)) {
-		add_indirect(q, buf, (uint16_t)(slot - q->slots));
+		shape |= (add_indirect(q, buf, id) + 1u) << 16;
 	} else if (n <= free) {
 		add_linked(q, buf, head);
-		slot->table = 0;
-		taken = n;
+		shape = n;
 	} else {
 		return 0;
 	}
-	slot->in_len = in_len;
-	slot->count = (uint16_t)taken;
-	slot->token = buf->token;
-	return (int)taken;
+	q->slots[id] = (struct ring_slot){ buf->token, in_len, shape };
+	return (int)(shape & 0xffff);
 }
 
 /* Adds a header and its data, or whatever else is two pieces, as add_many() would link them. */
@@ -175,7 +154,6 @@ static vio_always_inline int add_two(struct split_drvq *q, const struct vio_drvq
 {
 	const struct vio_seg *seg = buf->segs;
 	uint16_t id0 = q->free_ids[head & q->mask], id1 = q->free_ids[(head + 1) & q->mask];
-	struct split_slot *slot0 = &q->slots[id0], *slot1 = &q->slots[id1];
 	uint64_t len0 = seg[0].len, len1 = seg[1].len;
 	uint64_t meta0 = len0 | SPLIT_META_NEXT | (uint64_t)id1 << 48, meta1 = len1;
 
@@ -185,13 +163,12 @@ static vio_always_inline int add_two(struct split_drvq *q, const struct vio_drvq
 		meta1 |= SPLIT_META_WRITE;
 	if (vio_unlikely(len0 + len1 > UINT32_MAX))
 		return -EINVAL;
-	write_desc(&q->desc[id0], slot0, seg[0].addr, meta0);
-	if (vio_unlikely(write_desc(&q->desc[id1], slot1, seg[1].addr, meta1)))
-		slot_set_single(slot1, meta1);
-	slot0->token = buf->token;
-	slot0->in_len = (uint32_t)((buf->in_num == 2 ? len0 : 0) + (buf->in_num != 0 ? len1 : 0));
-	slot0->count = 2;
-	slot0->table = 0;
+	write_desc(q, id0, seg[0].addr, meta0);
+	write_desc(q, id1, seg[1].addr, meta1);
+	q->slots[id0] = (struct ring_slot){
+		buf->token,
+		(uint32_t)((buf->in_num == 2 ? len0 : 0) + (buf->in_num != 0 ? len1 : 0)), 2
+	};
 	return 2;
 }
 
@@ -205,57 +182,111 @@ static vio_noinline int add_chain(struct split_drvq *q, const struct vio_drvq_bu
 	return add_many(q, buf, head, free);
 }
 
-/* Adds a buffer of the one piece that is @buf's, at descriptor @id. */
-static vio_always_inline void add_one(struct ring_desc *desc, struct split_slot *slot,
-				      const struct vio_drvq_buf *buf)
+/* Adds a buffer of the one piece @seg at descriptor @id. */
+static vio_always_inline void add_one(struct split_drvq *q, uint32_t id, const struct vio_seg *seg,
+				      void *token, uint32_t write)
 {
-	uint64_t meta = buf->segs->len | (uint64_t)buf->in_num << 33; /* WRITE when it is one */
+	uint32_t len = seg->len;
 
-	if (vio_unlikely(write_desc(desc, slot, buf->segs->addr, meta)))
-		slot_set_single(slot, meta);
-	slot->token = buf->token;
+	/* WRITE is bit 33. */
+	write_desc(q, id, seg->addr, len | (uint64_t)write << 33);
+	q->slots[id] = (struct ring_slot){ token, len & (0u - write), RING_SHAPE_ONE };
+}
+
+/* Makes entry @avail_idx of the available ring name @id. */
+static vio_always_inline void put_avail(struct split_drvq *q, uint32_t avail_idx, uint32_t id)
+{
+	uint32_t pos = avail_idx & q->mask;
+
+	if (vio_likely(q->avail_ids[pos] == id))
+		return;
+	q->avail_ids[pos] = (uint16_t)id;
+	vio_store(&q->avail->ring[pos], vio_le16((uint16_t)id));
 }
 
 static int split_add_burst(struct vio_drvq *base, const struct vio_drvq_buf *bufs, unsigned n)
 {
 	struct split_drvq *q = split(base);
-	struct ring_desc *const desc = q->desc;
-	struct split_slot *const slots = q->slots;
-	const uint16_t *const free_ids = q->free_ids;
-	uint16_t *const avail_ids = q->avail_ids;
-	const uint32_t mask = q->mask, free = q->q.free;
-	uint32_t avail_idx = q->avail_idx, head = q->free_head, first = head;
-	const struct vio_drvq_buf *buf = bufs;
-	/* How far the burst may go while every buffer takes one descriptor. */
-	const struct vio_drvq_buf *end = bufs + vio_min(n, free);
-	int taken = 0;
+	uint32_t avail_idx = q->avail_idx, head = q->free_head, left = q->q.free;
+	const struct vio_drvq_buf *buf = bufs, *end = bufs + n;
+	int taken = 1;
 
-	for (; buf < end; buf++) {
-		uint32_t pos = avail_idx & mask;
-		uint32_t id = free_ids[head & mask];
+	for (; buf < end && left > 0; buf++) {
+		uint32_t id = q->free_ids[head & q->mask];
 
 		if (vio_likely(buf->out_num + buf->in_num == 1)) {
-			add_one(&desc[id], &slots[id], buf);
-			head++;
+			add_one(q, id, buf->segs, buf->token, buf->in_num);
+			taken = 1;
 		} else {
-			taken = add_chain(q, buf, head, free - (head - first));
+			taken = add_chain(q, buf, head, left);
 			if (taken <= 0)
 				break;
-			head += (uint32_t)taken;
-			end = vio_min(bufs + n, buf + 1 + (free - (head - first)));
 		}
-		if (vio_unlikely(avail_ids[pos] != id)) {
-			avail_ids[pos] = (uint16_t)id;
-			vio_store(&q->avail->ring[pos], vio_le16(id));
-		}
-		avail_idx++;
+		put_avail(q, avail_idx++, id);
+		head += (uint32_t)taken;
+		left -= (uint32_t)taken;
 	}
 	n = (unsigned)(buf - bufs);
-	q->q.free = free - (head - first);
+	q->q.free = left;
 	q->q.in_flight += n;
 	q->free_head = (uint16_t)head;
 	q->avail_idx = (uint16_t)avail_idx;
 	return n == 0 && taken < 0 ? taken : (int)n;
+}
+
+/* Adds @n buffers of one piece each; there is room. */
+static vio_always_inline void add_plain(struct split_drvq *q, uint32_t pos,
+					const struct vio_seg *segs, const ring_token *tokens,
+					uint32_t n, uint32_t write)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		uint32_t id = q->free_ids[(q->free_head + pos + i) & q->mask];
+
+		add_one(q, id, &segs[i], tokens[i], write);
+		put_avail(q, q->avail_idx + pos + i, id);
+	}
+}
+
+/* The same, for as many as go round the end of neither ring and the kernel likes. Returns how many. */
+static vio_always_inline uint32_t add_vector(struct split_drvq *q, uint32_t pos,
+					     const struct vio_seg *segs, void *const *tokens,
+					     uint32_t n, uint32_t write)
+{
+	uint32_t head = (q->free_head + pos) & q->mask, at = (q->avail_idx + pos) & q->mask;
+
+	n = vio_min(n, q->q.num - vio_max(head, at));
+	return q->vector->split_add(q->desc, q->shadow, q->slots, &q->free_ids[head],
+				    &q->avail->ring[at], &q->avail_ids[at], (uint64_t)write << 33,
+				    segs, tokens, n);
+}
+
+static int split_add_singles(struct vio_drvq *base, const struct vio_seg *segs, void *const *tokens,
+			     unsigned n, bool write)
+{
+	struct split_drvq *q = split(base);
+	const ring_token *const token = (const ring_token *)tokens;
+	uint32_t pos = 0, done, rest;
+
+	n = vio_min(n, q->q.free);
+	while (pos < n) {
+		done = 0;
+		if (q->vector && n - pos >= RING_VECTOR)
+			done = add_vector(q, pos, segs + pos, tokens + pos, n - pos, write);
+		pos += done;
+		/* Four that the kernel does not like are as good as a tail that is too short. */
+		if (done == 0 || n - pos < RING_VECTOR) {
+			rest = vio_min(n - pos, q->vector ? RING_VECTOR : n);
+			add_plain(q, pos, segs + pos, token + pos, rest, write);
+			pos += rest;
+		}
+	}
+	q->q.free -= n;
+	q->q.in_flight += n;
+	q->free_head = (uint16_t)(q->free_head + n);
+	q->avail_idx = (uint16_t)(q->avail_idx + n);
+	return (int)n;
 }
 
 static bool split_publish(struct vio_drvq *base)
@@ -293,20 +324,17 @@ static int used_refresh(struct split_drvq *q)
 	return ready;
 }
 
-/* Frees what the chain that begins at @slot took besides @slot itself. @tail is where that one went
- * in free_ids; returns where the last one did. */
-static vio_always_inline uint32_t free_chain(struct split_drvq *q, const struct split_slot *slot,
-					     uint32_t tail)
+/* Frees what the buffer with head @id took besides that descriptor. @tail is where @id went in
+ * free_ids; returns where the last one did. */
+static vio_always_inline uint32_t free_chain(struct split_drvq *q, uint32_t id, uint32_t tail)
 {
-	unsigned left;
+	uint32_t left = ring_slot_count(&q->slots[id]), table = q->slots[id].shape >> 16;
 
-	if (slot->table)
-		q->tables.free[q->tables.nr_free++] = (uint16_t)(slot->table - 1);
-	for (left = slot->count - 1u; left > 0; left--) {
-		uint16_t id = split_meta_next(slot->desc.meta);
-
-		q->free_ids[++tail & q->mask] = id;
-		slot = &q->slots[id];
+	if (table)
+		q->tables.free[q->tables.nr_free++] = (uint16_t)(table - 1);
+	for (; left > 1; left--) {
+		id = split_meta_next(q->shadow[id].meta);
+		q->free_ids[++tail & q->mask] = (uint16_t)id;
 	}
 	return tail;
 }
@@ -331,41 +359,65 @@ static vio_always_inline int reap_ready(struct split_drvq *q, unsigned n)
 	return ready < 0 ? ready : (int)vio_min(n, (unsigned)ready);
 }
 
+/* Reaps plain buffers, up to @n, as far as none goes round the end of a ring and the kernel likes
+ * them. Their heads go to free_ids[@tail] and on. Returns how many. */
+static vio_always_inline uint32_t reap_vector(struct split_drvq *q, uint32_t used_idx,
+					      uint32_t tail, struct vio_drvq_done *done, uint32_t n)
+{
+	uint32_t pos = used_idx & q->mask, to = tail & q->mask;
+	const void *ring = &q->used->ring[pos];
+
+	n = vio_min(n, q->q.num - vio_max(pos, to));
+	return q->vector->split_reap(ring, q->mask, q->slots, &q->free_ids[to], done, n);
+}
+
 static int split_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
 {
 	struct split_drvq *q = split(base);
 	const struct vio_virtq_used_elem *const ring = q->used->ring;
-	struct split_slot *const slots = q->slots;
+	struct ring_slot *const slots = q->slots;
 	uint16_t *const free_ids = q->free_ids;
 	const uint32_t mask = q->mask;
 	uint32_t used_idx = q->used_idx, tail = q->free_tail, first = tail;
 	int ready = reap_ready(q, n);
-	unsigned i;
+	unsigned i = 0, end;
 
 	if (vio_unlikely(ready < 0))
 		return ready;
 	n = (unsigned)ready;
-	for (i = 0; i < n; i++) {
-		uint32_t id = vio_le32(vio_load(&ring[used_idx & mask].id));
-		uint32_t len = vio_le32(vio_load(&ring[used_idx & mask].len));
-		struct split_slot *slot = &slots[id & mask];
-		void *token = slot->token;
+	while (i < n) {
+		end = n;
+		if (q->vector) {
+			uint32_t plain = reap_vector(q, used_idx, tail, done + i, n - i);
 
-		if (vio_unlikely(id > mask || !token || len > slot->in_len)) {
-			/* Those before it are good: the next call meets the bad one first. */
-			if (i > 0)
-				break;
-			vio_drvq_break(&q->q, used_error(q, id));
-			return -EPROTO;
+			i += plain;
+			used_idx += plain;
+			tail += plain;
+			end = vio_min(n, i + RING_VECTOR);
 		}
-		done[i].token = token;
-		done[i].len = len;
-		slot->token = NULL;
-		free_ids[tail & mask] = (uint16_t)id;
-		if (vio_unlikely(slot->desc.meta & (SPLIT_META_NEXT | SPLIT_META_INDIRECT)))
-			tail = free_chain(q, slot, tail);
-		tail++;
-		used_idx++;
+		for (; i < end; i++) {
+			uint32_t id = vio_le32(vio_load(&ring[used_idx & mask].id));
+			uint32_t len = vio_le32(vio_load(&ring[used_idx & mask].len));
+			struct ring_slot *slot = &slots[id & mask];
+			void *token = slot->token;
+
+			if (vio_unlikely(id > mask || !token || len > slot->in_len)) {
+				/* Those before it are good: the next call meets the bad one first. */
+				n = i;
+				if (i > 0)
+					break;
+				vio_drvq_break(&q->q, used_error(q, id));
+				return -EPROTO;
+			}
+			done[i].token = token;
+			done[i].len = len;
+			slot->token = NULL;
+			free_ids[tail & mask] = (uint16_t)id;
+			if (vio_unlikely(slot->shape != RING_SHAPE_ONE))
+				tail = free_chain(q, id, tail);
+			tail++;
+			used_idx++;
+		}
 	}
 	q->q.free += tail - first;
 	q->q.in_flight -= i;
@@ -395,43 +447,72 @@ static int find_batch(const struct split_drvq *q, uint32_t used_idx, uint32_t id
 	return len > q->slots[id].in_len ? -VIO_VQ_BAD_USED_LEN : (int)i + 1;
 }
 
+/*
+ * As reap_vector(), for heads that are the next in the order in which they were made available. A
+ * device that returns another buffer is left to who looks closer, before anything of it is taken.
+ */
+static vio_always_inline uint32_t reap_in_order_vector(struct split_drvq *q, uint32_t used_idx,
+						       uint32_t tail, struct vio_drvq_done *done,
+						       uint32_t n)
+{
+	uint32_t pos = used_idx & q->mask, same = 0;
+
+	n = vio_min(n, q->q.num - pos);
+	while (same < n &&
+	       vio_le32(vio_load(&q->used->ring[pos + same].id)) == q->avail_ids[pos + same])
+		same++;
+	return reap_vector(q, used_idx, tail, done, same);
+}
+
+/* Opens the batch that ends with the next used entry. Returns how many it has, or as find_batch(). */
+static vio_always_inline int open_batch(struct split_drvq *q, uint32_t used_idx)
+{
+	const struct vio_virtq_used_elem *elem = &q->used->ring[used_idx & q->mask];
+	uint32_t head = q->avail_ids[used_idx & q->mask];
+	uint32_t id = vio_le32(vio_load(&elem->id));
+
+	q->batch_len = vio_le32(vio_load(&elem->len));
+	if (vio_likely(id == head && q->batch_len <= q->slots[head].in_len))
+		return 1;
+	return find_batch(q, used_idx, id, q->batch_len);
+}
+
 static int split_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
 {
 	struct split_drvq *q = split(base);
-	const struct vio_virtq_used_elem *const ring = q->used->ring;
-	struct split_slot *const slots = q->slots;
+	struct ring_slot *const slots = q->slots;
 	uint16_t *const free_ids = q->free_ids;
 	const uint32_t mask = q->mask;
 	uint32_t used_idx = q->used_idx, tail = q->free_tail, first = tail;
 	int batch = q->batch_left, ready = reap_ready(q, n);
-	uint32_t len = q->batch_len;
-	unsigned i;
+	unsigned i = 0;
 
 	if (vio_unlikely(ready < 0))
 		return ready;
 	n = (unsigned)ready;
-	for (i = 0; i < n; i++) {
-		uint32_t pos = used_idx & mask, head = q->avail_ids[pos];
-		struct split_slot *slot = &slots[head];
+	/* Devices that return each buffer of a batch by itself, in its order. */
+	if (q->vector && batch == 0) {
+		i = reap_in_order_vector(q, used_idx, tail, done, n);
+		used_idx += i;
+		tail += i;
+	}
+	for (; i < n; i++) {
+		uint32_t head = q->avail_ids[used_idx & mask];
+		struct ring_slot *slot = &slots[head];
 
 		if (batch == 0) {
-			uint32_t id = vio_le32(vio_load(&ring[pos].id));
-
-			len = vio_le32(vio_load(&ring[pos].len));
-			batch = 1;
-			if (id != head || vio_unlikely(len > slot->in_len))
-				batch = find_batch(q, used_idx, id, len);
+			batch = open_batch(q, used_idx);
 			if (vio_unlikely(batch < 0))
 				break;
 		}
 		batch--;
 		done[i].token = slot->token;
 		/* Those that were skipped count as used to their end. */
-		done[i].len = batch == 0 ? len : slot->in_len;
+		done[i].len = batch == 0 ? q->batch_len : slot->in_len;
 		slot->token = NULL;
 		free_ids[tail & mask] = (uint16_t)head;
-		if (vio_unlikely(slot->desc.meta & (SPLIT_META_NEXT | SPLIT_META_INDIRECT)))
-			tail = free_chain(q, slot, tail);
+		if (vio_unlikely(slot->shape != RING_SHAPE_ONE))
+			tail = free_chain(q, head, tail);
 		tail++;
 		used_idx++;
 	}
@@ -444,7 +525,6 @@ static int split_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done
 	q->free_tail = (uint16_t)tail;
 	q->used_idx = (uint16_t)used_idx;
 	q->batch_left = (uint16_t)vio_max(batch, 0);
-	q->batch_len = len;
 	return (int)i;
 }
 
@@ -504,19 +584,21 @@ static void split_notify_disable(struct vio_drvq *base)
 static void *split_detach(struct vio_drvq *base)
 {
 	struct split_drvq *q = split(base);
-	struct split_slot *slot;
+	struct ring_slot *slot;
 	void *token;
+	uint32_t id;
 
 	if (q->q.in_flight == 0)
 		return NULL;
 	while (!q->slots[q->detach_pos & q->mask].token)
 		q->detach_pos++;
-	slot = &q->slots[q->detach_pos & q->mask];
+	id = q->detach_pos & q->mask;
+	slot = &q->slots[id];
 	token = slot->token;
 	slot->token = NULL;
-	q->free_ids[q->free_tail & q->mask] = (uint16_t)(slot - q->slots);
-	q->free_tail = (uint16_t)(free_chain(q, slot, q->free_tail) + 1);
-	q->q.free += slot->count;
+	q->free_ids[q->free_tail & q->mask] = (uint16_t)id;
+	q->free_tail = (uint16_t)(free_chain(q, id, q->free_tail) + 1);
+	q->q.free += ring_slot_count(slot);
 	q->q.in_flight--;
 	return token;
 }
@@ -526,52 +608,35 @@ static uint16_t split_avail_pos(const struct vio_drvq *base)
 	return split_const(base)->avail_published;
 }
 
-static const struct vio_drvq_ops split_drvq_broken_ops = {
-	.add_burst = vio_drvq_broken_add,
-	.publish = vio_drvq_broken_publish,
-	.reap_burst = vio_drvq_broken_reap,
-	.has_used = vio_drvq_broken_has_used,
-	.notify_enable = vio_drvq_broken_notify_enable,
-	.notify_disable = vio_drvq_broken_notify_disable,
-	.detach = split_detach,
-	.avail_pos = split_avail_pos,
-};
+static const struct vio_drvq_ops split_drvq_broken_ops =
+	VIO_DRVQ_BROKEN_OPS(split_detach, split_avail_pos);
 
-static const struct vio_drvq_ops split_drvq_ops = {
-	.broken = &split_drvq_broken_ops,
-	.add_burst = split_add_burst,
-	.publish = split_publish,
-	.reap_burst = split_reap_burst,
-	.has_used = split_has_used,
-	.notify_enable = split_notify_enable,
-	.notify_disable = split_notify_disable,
-	.detach = split_detach,
-	.avail_pos = split_avail_pos,
-};
+/* What is different with IN_ORDER. */
+#define SPLIT_DRVQ_OPS(reap)                                                                      \
+	{                                                                                         \
+		.broken = &split_drvq_broken_ops, .add_burst = split_add_burst,                   \
+		.add_singles = split_add_singles, .publish = split_publish, .reap_burst = (reap), \
+		.has_used = split_has_used, .notify_enable = split_notify_enable,                 \
+		.notify_disable = split_notify_disable, .detach = split_detach,                   \
+		.avail_pos = split_avail_pos,                                                     \
+	}
 
-static const struct vio_drvq_ops split_drvq_in_order_ops = {
-	.broken = &split_drvq_broken_ops,
-	.add_burst = split_add_burst,
-	.publish = split_publish,
-	.reap_burst = split_reap_in_order,
-	.has_used = split_has_used,
-	.notify_enable = split_notify_enable,
-	.notify_disable = split_notify_disable,
-	.detach = split_detach,
-	.avail_pos = split_avail_pos,
-};
+static const struct vio_drvq_ops split_drvq_ops = SPLIT_DRVQ_OPS(split_reap_burst);
+static const struct vio_drvq_ops split_drvq_in_order_ops = SPLIT_DRVQ_OPS(split_reap_in_order);
 
 /* Lays the private tables out behind the queue in @storage; with NULL only counts the bytes. */
 static size_t lay_out(struct split_drvq *q, uint32_t num)
 {
 	size_t slots = vio_align_up(sizeof(*q), VIO_CACHE_LINE);
-	size_t free_ids = slots + num * sizeof(struct split_slot);
+	size_t shadow = slots + num * sizeof(struct ring_slot);
+	size_t free_ids = shadow + num * sizeof(struct ring_desc);
 	size_t avail_ids = free_ids + num * sizeof(uint16_t);
 	size_t free_tables = avail_ids + num * sizeof(uint16_t);
 	char *storage = (char *)q;
 
 	if (q) {
-		q->slots = (struct split_slot *)(void *)(storage + slots);
+		q->slots = (struct ring_slot *)(void *)(storage + slots);
+		q->shadow = (struct ring_desc *)(void *)(storage + shadow);
 		q->free_ids = (uint16_t *)(void *)(storage + free_ids);
 		q->avail_ids = (uint16_t *)(void *)(storage + avail_ids);
 		q->tables.free = (uint16_t *)(void *)(storage + free_tables);
@@ -600,6 +665,7 @@ int vio_split_drvq_init(void *storage, const struct vio_drvq_setup *setup, struc
 		return err;
 	q->q.ops = setup->features & vio_feature(VIO_F_IN_ORDER) ? &split_drvq_in_order_ops :
 								   &split_drvq_ops;
+	q->vector = vio_ring_vector();
 	q->q.num = num;
 	q->q.free = num;
 	q->mask = num - 1;
@@ -610,9 +676,10 @@ int vio_split_drvq_init(void *storage, const struct vio_drvq_setup *setup, struc
 	q->used = setup->areas.device;
 	q->used_event = &q->avail->ring[num];
 	q->avail_event = (const uint16_t *)(const void *)&q->used->ring[num];
+	memset(q->slots, 0, num * sizeof(*q->slots));
 	for (i = 0; i < num; i++) {
 		/* Different from all that we write: the first lap writes everything. */
-		q->slots[i] = (struct split_slot){ .desc = { UINT64_MAX, SPLIT_META_NONE } };
+		q->shadow[i] = (struct ring_desc){ UINT64_MAX, SPLIT_META_NONE };
 		q->free_ids[i] = (uint16_t)i;
 		q->avail_ids[i] = UINT16_MAX;
 	}

@@ -8,6 +8,7 @@ import pwd
 import signal
 import socket
 import statistics
+import struct
 import time
 
 import pytest
@@ -18,6 +19,8 @@ from lib.process import poll, run
 from lib.vioduct import Device
 
 IDLE_SECONDS = 10 if paths.LONG else 3
+SET_VRING_ADDR, SET_VRING_BASE = 9, 10
+MRG_RXBUF = 1 << 15
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +126,90 @@ def test_runs_as_an_ordinary_user(scratch):
                              "10.0.2.2", "--json"])
         assert json.loads(done.stdout)["received"] == 3
         assert device.stop().drops() == {}
+
+
+PORTS = 64
+PORT_BYTES = 64 << 10
+RING = 1024
+
+
+def own_memory(pid):
+    """Resident bytes of the process, without what is the guests'."""
+    values = {}
+    with open("/proc/%d/smaps_rollup" % pid) as handle:
+        for line in handle:
+            words = line.split()
+            if words[-1] == "kB":
+                values[words[0].rstrip(":")] = int(words[1]) * 1024
+    return values["Pss"] - values["Pss_Shmem"]
+
+
+def idle_guest(path):
+    """A front end that has handed over memory and both rings of a pair, with receive buffers in one
+    of them, and then does nothing."""
+    front_end = vhost.FrontEnd(path)
+    handle = vhost.memory_file(4 << 20)
+    base = 0x7f0000000000
+    try:
+        front_end.handshake()
+        front_end.send(vhost.message(vhost.SET_FEATURES,
+                                     (vhost.F_VERSION_1 | MRG_RXBUF).to_bytes(8, "little")))
+        front_end.send(vhost.message(vhost.SET_MEM_TABLE, vhost.memory_table(4 << 20)), [handle])
+        for number in range(2):
+            ring = number << 16
+            descriptors = b"".join(struct.pack("<QIHH", (1 << 20) + 2048 * k, 2048, 2, 0)
+                                   for k in range(RING))
+            os.pwrite(handle, descriptors, ring)
+            if number == 0:
+                os.pwrite(handle, struct.pack("<HH%dH" % RING, 0, RING, *range(RING)),
+                          ring + 0x4000)
+            front_end.send(vhost.message(SET_VRING_BASE, struct.pack("<II", number, 0)))
+            front_end.send(vhost.message(vhost.SET_VRING_NUM, struct.pack("<II", number, RING)))
+            front_end.send(vhost.message(SET_VRING_ADDR, struct.pack(
+                "<IIQQQQ", number, 0, base + ring, base + ring + 0x8000, base + ring + 0x4000, 0)))
+            for request in (vhost.SET_VRING_CALL, vhost.SET_VRING_KICK):
+                event = os.eventfd(1)
+                front_end.send(vhost.message(request, number.to_bytes(8, "little")), [event])
+                os.close(event)
+        front_end.ask(vhost.GET_FEATURES)
+    finally:
+        os.close(handle)
+    return front_end
+
+
+@pytest.mark.parametrize("backend", ["null", "user", "loop"])
+def test_many_idle_ports_cost_little(scratch, backend):
+    """What a port more takes of memory: as it was opened, with a guest that has its queues and does
+    nothing, and after guests that had much to do. And 64 of them make no system call."""
+    used = {}
+    for ports in (1, PORTS):
+        paths_of = [os.path.join(scratch, "%d-%d" % (ports, k)) for k in range(ports)]
+        devices = [["--socket-path", path, "--backend", backend] for path in paths_of]
+        with Device(*devices) as device:
+            device.wait_listening()
+            if system.sanitized(device.pid):
+                pytest.skip("built with a sanitizer")
+            figures = [own_memory(device.pid)]
+            guests = [idle_guest(path) for path in paths_of]
+            figures.append(own_memory(device.pid))
+            if ports == PORTS:
+                assert system.system_calls(device.pid, IDLE_SECONDS) == []
+            for guest in guests:
+                guest.close()
+            for path in paths_of:
+                if backend == "user":
+                    vioduct.ping(path, "10.0.2.2", count=1)
+                else:
+                    vioduct.bench_driver(path, "txonly", 2000, 1514)
+            guests = [idle_guest(path) for path in paths_of]
+            figures.append(own_memory(device.pid))
+            for guest in guests:
+                guest.close()
+            used[ports] = figures
+    each = [(b - a) / (PORTS - 1) for a, b in zip(used[1], used[PORTS])]
+    print("%s: KiB for each port: %.1f opened, %.1f with an idle guest, %.1f after a busy one" % (
+        backend, *(figure / 1024 for figure in each)))
+    assert max(each) <= PORT_BYTES
 
 
 def rude_visit(path, number):

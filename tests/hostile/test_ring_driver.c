@@ -541,5 +541,5 @@ int main(void)
 		RING_TEST(test_h05_used_entries_change, RING_RUN_ALL),
 	};
 
-	return ring_run_tests(tests, sizeof(tests) / sizeof(tests[0]));
+	return ring_run_tests_at_levels(tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -56,10 +56,8 @@ void bed_open(struct bed *r, const struct bed_conf *conf)
 	vio_device_set_transport(r->dev, &bed_transport, r);
 	accepted =
 		vio_features_and(vio_device_features(r->dev), vio_features_make(conf->features, 0));
-	if (!conf->packed)
-		vio_features_clear(&accepted, VIO_F_RING_PACKED);
-	if (!conf->in_order)
-		vio_features_clear(&accepted, VIO_F_IN_ORDER);
+	(conf->packed ? vio_features_set : vio_features_clear)(&accepted, VIO_F_RING_PACKED);
+	(conf->in_order ? vio_features_set : vio_features_clear)(&accepted, VIO_F_IN_ORDER);
 	check(vio_device_set_driver_features(r->dev, accepted) == 0);
 	r->features = accepted.w[0];
 	r->hdr_size = (uint32_t)vio_net_hdr_size(accepted);

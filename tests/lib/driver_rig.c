@@ -5,8 +5,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
+#include "base/bits.h"
+#include "base/simd.h"
+#include "check.h"
 #include "driver_rig.h"
 
 static unsigned rx_alloc(void *ctx, struct vio_buf **bufs, unsigned n)
@@ -120,6 +124,68 @@ int rig_teardown(void **state)
 	fake_dev_done(&r->dev);
 	fake_host_done(&r->h);
 	return 0;
+}
+
+static int setup_packed(void **state)
+{
+	rig_setup(state);
+	fake_offer(&((struct rig *)*state)->dev, VIO_F_RING_PACKED);
+	return 0;
+}
+
+static int setup_split_in_order(void **state)
+{
+	rig_setup(state);
+	fake_offer(&((struct rig *)*state)->dev, VIO_F_IN_ORDER);
+	return 0;
+}
+
+static int setup_packed_in_order(void **state)
+{
+	setup_packed(state);
+	fake_offer(&((struct rig *)*state)->dev, VIO_F_IN_ORDER);
+	return 0;
+}
+
+static int run_formats(const struct rig_test *tests, size_t n)
+{
+	static const struct {
+		const char *name;
+		int (*setup)(void **state);
+	} formats[] = { /* in the order of RING_RUN_* */
+			{ "split", rig_setup },
+			{ "packed", setup_packed },
+			{ "split, in order", setup_split_in_order },
+			{ "packed, in order", setup_packed_in_order }
+	};
+	static struct CMUnitTest all[256];
+	static char names[256][96];
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (unsigned f = 0; f < vio_array_size(formats); f++) {
+			if (!(tests[i].formats & 1u << f))
+				continue;
+			check(count < vio_array_size(all));
+			snprintf(names[count], sizeof(names[count]), "%s (%s)", tests[i].name,
+				 formats[f].name);
+			all[count] = (struct CMUnitTest){ names[count], tests[i].run,
+							  formats[f].setup, rig_teardown, NULL };
+			count++;
+		}
+	return _cmocka_run_group_tests(vio_simd_name(vio_simd_level()), all, count, NULL, NULL);
+}
+
+int rig_run_tests(const struct rig_test *tests, size_t n)
+{
+	int failed = 0;
+
+	for (unsigned level = 0; level < VIO_SIMD_LEVELS; level++) {
+		if (vio_simd_force((enum vio_simd)level) != (enum vio_simd)level)
+			break;
+		failed += run_formats(tests, n);
+	}
+	return failed;
 }
 
 void rig_start(struct rig *r)

@@ -4,6 +4,7 @@
 #define TEST_DRIVER_RIG_H
 
 #include "fakedev.h"
+#include "ring_image.h"
 
 #define RIG_POOL 1024
 
@@ -36,6 +37,23 @@ struct rig {
 int rig_setup(void **state);
 /* Also checks that nothing is left over. */
 int rig_teardown(void **state);
+
+/* A test that is run with each of some ring formats; the device then offers that one. */
+struct rig_test {
+	const char *name;
+	void (*run)(void **state);
+	unsigned formats; /* RING_RUN_* */
+};
+
+#define RIG_TEST(function, formats)          \
+	{                                    \
+#function, function, formats \
+	}
+
+/* Runs each of @n tests for each of its formats, with rig_setup() and rig_teardown(); all of that at
+ * each level of vector instructions that this machine has. */
+int rig_run_tests(const struct rig_test *tests, size_t n);
+
 /* Probes, configures and starts. */
 void rig_start(struct rig *r);
 void rig_stats(struct rig *r, unsigned queue, struct vio_driver_stats *stats);

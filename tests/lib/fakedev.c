@@ -290,11 +290,16 @@ static int queue_setup(struct vio_driver_transport *t, unsigned queue,
 		return dev->setup_error;
 	note(dev, 'q');
 	assert_true(queue < FAKE_QUEUES);
-	/* virtio 1.4, 3.1.1: not before FEATURES_OK, not after DRIVER_OK. */
+	/* virtio 1.4, 3.1.1: not before FEATURES_OK, not after DRIVER_OK but for a queue that was
+	 * reset (2.6.1.2). */
 	if (vio_features_test(dev->accepted, VIO_F_VERSION_1))
 		assert_true(dev->status & VIO_STATUS_FEATURES_OK);
-	assert_false(dev->status & VIO_STATUS_DRIVER_OK);
+	assert_true(q->was_reset || !(dev->status & VIO_STATUS_DRIVER_OK));
+	q->was_reset = false;
+	q->use_at = 0;
 	q->ring = *ring;
+	if (fake_packed(dev))
+		setup.base = 0x80008000;
 	setup.areas.desc = fake_ptr(dev, ring->desc);
 	setup.areas.driver = fake_ptr(dev, ring->driver);
 	setup.areas.device = fake_ptr(dev, ring->device);
@@ -309,6 +314,28 @@ static int queue_enable(struct vio_driver_transport *t, unsigned queue)
 {
 	fake(t)->queues[queue].enabled = true;
 	return fake(t)->gone ? -ENODEV : 0;
+}
+
+static int queue_reset(struct vio_driver_transport *t, unsigned queue)
+{
+	struct fake_dev *dev = fake(t);
+	struct fake_queue *q = &dev->queues[queue];
+
+	if (dev->gone)
+		return -ENODEV;
+	if (dev->reset_error)
+		return dev->reset_error;
+	/* virtio 1.4, 2.6.1.1: only what was negotiated, and of a device that runs. */
+	assert_true(vio_features_test(dev->accepted, VIO_F_RING_RESET));
+	assert_true(dev->status & VIO_STATUS_DRIVER_OK);
+	note(dev, 'r');
+	dev->queue_resets++;
+	free(q->storage);
+	q->storage = NULL;
+	q->vq = NULL;
+	q->enabled = false;
+	q->was_reset = true;
+	return 0;
 }
 
 static void *notify_handle(struct vio_driver_transport *t, unsigned queue)
@@ -359,6 +386,15 @@ static void notify(void *handle)
 		serve_ctrl(dev, q);
 }
 
+static void notify_data(void *handle, uint16_t position)
+{
+	struct fake_queue *q = handle;
+
+	assert_true(vio_features_test(q->dev->accepted, VIO_F_NOTIFICATION_DATA));
+	q->position = position;
+	notify(handle);
+}
+
 static int events(struct vio_driver_transport *t)
 {
 	int ret = fake(t)->events;
@@ -394,8 +430,9 @@ static void release(struct vio_driver_transport *t)
 		.set_features = set_features, .get_status = get_status, .set_status = set_status, \
 		.config_read = config_read, .config_generation = config_generation,               \
 		.queue_max = queue_max, .queue_setup = queue_setup, .queue_enable = queue_enable, \
-		.notify_handle = notify_handle, .notify = notify, .events = events,               \
-		.reconnect = reconnect, .release = release,                                       \
+		.queue_reset = queue_reset, .notify_handle = notify_handle, .notify = notify,     \
+		.notify_data = notify_data, .events = events, .reconnect = reconnect,             \
+		.release = release,                                                               \
 	}
 
 static const struct vio_driver_transport_ops ops = OPS(false);
@@ -559,11 +596,65 @@ struct vio_virtq_desc *fake_desc(const struct fake_dev *dev, unsigned queue)
 	return fake_ptr(dev, dev->queues[queue].ring.desc);
 }
 
+/* ---- By hand, in any format ------------------------------------------------------------------ */
+
+bool fake_packed(const struct fake_dev *dev)
+{
+	return vio_features_test(dev->accepted, VIO_F_RING_PACKED);
+}
+
+struct vio_pvirtq_desc *fake_pdesc(const struct fake_dev *dev, unsigned queue)
+{
+	return fake_ptr(dev, dev->queues[queue].ring.desc);
+}
+
+uint16_t fake_id(const struct fake_dev *dev, unsigned queue, unsigned i)
+{
+	if (fake_packed(dev))
+		return vio_le16(fake_pdesc(dev, queue)[i].id);
+	return vio_le16(fake_avail(dev, queue)->ring[i]);
+}
+
+void *fake_buffer(const struct fake_dev *dev, unsigned queue, unsigned i)
+{
+	if (fake_packed(dev))
+		return fake_ptr(dev, vio_le64(fake_pdesc(dev, queue)[i].addr));
+	return fake_ptr(dev, vio_le64(fake_desc(dev, queue)[fake_id(dev, queue, i)].addr));
+}
+
+void *fake_next_buffer(struct fake_dev *dev, unsigned queue)
+{
+	struct fake_queue *q = &dev->queues[queue];
+	struct vio_iov pool[600];
+	struct vio_chain chain;
+
+	assert_int_equal(vio_devq_pop_burst(q->vq, dev->mem, &chain, 1, pool, 600), 1);
+	vio_devq_unpop(q->vq, &chain, 1);
+	return chain.iov[0].base;
+}
+
+static void use_packed(struct fake_queue *q, struct vio_pvirtq_desc *ring, uint32_t id,
+		       uint32_t len)
+{
+	uint16_t both = VIO_DESC_F_AVAIL | VIO_DESC_F_USED;
+	struct vio_pvirtq_desc *d = &ring[q->use_at % q->ring.num];
+	uint16_t flags = q->use_at < q->ring.num ? both : 0;
+
+	d->id = vio_le16((uint16_t)id);
+	d->len = vio_le32(len);
+	d->flags = vio_le16((uint16_t)(flags | (len ? VIO_DESC_F_WRITE : 0)));
+	q->use_at = (q->use_at + 1) % (2 * q->ring.num);
+}
+
 void fake_use(struct fake_dev *dev, unsigned queue, uint32_t id, uint32_t len)
 {
 	struct vio_virtq_used *used = fake_used(dev, queue);
 	uint16_t idx = vio_le16(used->idx);
 
+	if (fake_packed(dev)) {
+		use_packed(&dev->queues[queue], fake_pdesc(dev, queue), id, len);
+		return;
+	}
 	used->ring[idx % dev->queues[queue].ring.num].id = vio_le32(id);
 	used->ring[idx % dev->queues[queue].ring.num].len = vio_le32(len);
 	used->idx = vio_le16((uint16_t)(idx + 1));

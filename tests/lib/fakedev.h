@@ -34,6 +34,9 @@ struct fake_queue {
 	struct fake_dev *dev;
 	struct vio_driver_ring ring;
 	bool enabled;
+	bool was_reset;	   /* alone, and not set up since */
+	uint32_t use_at;   /* packed: where fake_use() goes on; below num in the first lap */
+	uint16_t position; /* that the last kick brought */
 	unsigned kicks;
 	unsigned early_kicks; /* before DRIVER_OK */
 	struct vio_devq *vq;
@@ -59,6 +62,7 @@ struct fake_dev {
 	bool never_settles; /* the generation differs at each look */
 	bool needs_reset;   /* once DRIVER_OK is set */
 	int setup_error;    /* of queue_setup() */
+	int reset_error;    /* of queue_reset() */
 	int reconnect_error;
 	bool no_ack; /* the control queue never answers */
 	int ack;     /* what it answers, 0: OK */
@@ -66,7 +70,7 @@ struct fake_dev {
 
 	/* what was seen */
 	char order[512]; /* one letter for each step of bring-up */
-	unsigned resets, releases, reconnects;
+	unsigned resets, releases, reconnects, queue_resets;
 	bool config_written;
 	uint8_t ctrl[4096]; /* last command with its data */
 	size_t ctrl_len;
@@ -105,11 +109,20 @@ unsigned fake_available(struct fake_dev *dev, unsigned queue);
 /* Whether the driver wants an interrupt for what was used since the last time. */
 bool fake_wants_interrupt(struct fake_dev *dev, unsigned queue);
 
-/* Shared memory as the device may write it. */
+/* Of the buffers that the driver posted first in queue @queue, each in one descriptor: the id of
+ * number @i, and its memory. Before the device has used any. */
+uint16_t fake_id(const struct fake_dev *dev, unsigned queue, unsigned i);
+void *fake_buffer(const struct fake_dev *dev, unsigned queue, unsigned i);
+/* The memory of the buffer that the device would take next. */
+void *fake_next_buffer(struct fake_dev *dev, unsigned queue);
+/* Writes by hand, in any format, that the buffer of one descriptor @id is used. */
+void fake_use(struct fake_dev *dev, unsigned queue, uint32_t id, uint32_t len);
+bool fake_packed(const struct fake_dev *dev);
+struct vio_pvirtq_desc *fake_pdesc(const struct fake_dev *dev, unsigned queue);
+
+/* Shared memory of a split ring as the device may write it. */
 struct vio_virtq_used *fake_used(const struct fake_dev *dev, unsigned queue);
 struct vio_virtq_avail *fake_avail(const struct fake_dev *dev, unsigned queue);
 struct vio_virtq_desc *fake_desc(const struct fake_dev *dev, unsigned queue);
-/* Writes a used element by hand, and moves the index by one. */
-void fake_use(struct fake_dev *dev, unsigned queue, uint32_t id, uint32_t len);
 
 #endif

@@ -82,6 +82,13 @@ void guest_queue_create(struct guest_queue *q, struct guest *g, uint32_t num, ui
 	q->desc = q->areas.desc;
 	q->avail = q->areas.driver;
 	q->used = q->areas.device;
+	q->pdesc = q->areas.desc;
+	q->packed = features & vio_feature(VIO_F_RING_PACKED);
+	q->in_order = features & vio_feature(VIO_F_IN_ORDER);
+	q->post_at.wrap = q->take_at.wrap = true;
+	q->ids = calloc(num, sizeof(*q->ids));
+	q->slots = calloc(num, sizeof(*q->slots));
+	check(q->ids != NULL && q->slots != NULL);
 	setup.areas = q->areas;
 	q->storage = aligned_alloc(64, vio_align_up(vio_drvq_bytes(num, features), 64));
 	check(q->storage != NULL);
@@ -90,15 +97,138 @@ void guest_queue_create(struct guest_queue *q, struct guest *g, uint32_t num, ui
 
 void guest_queue_destroy(struct guest_queue *q)
 {
+	free(q->ids);
+	free(q->slots);
 	free(q->storage);
+	q->ids = q->slots = NULL;
 	q->storage = NULL;
 	q->drv = NULL;
 }
 
 struct vio_devq_setup guest_queue_setup(const struct guest_queue *q, uint32_t base)
 {
+	if (q->packed && base == 0)
+		base = 0x80008000;
 	return (struct vio_devq_setup){ .num = q->num, .areas = q->areas, .base = base };
 }
+
+/* ---- By hand, in any format ---------------------------------------------------------------- */
+
+static struct guest_pos forward(const struct guest_queue *q, struct guest_pos at, uint32_t n)
+{
+	at.off += n;
+	while (q->packed && at.off >= q->num) {
+		at.off -= q->num;
+		at.wrap = !at.wrap;
+	}
+	return at;
+}
+
+uint16_t *guest_queue_flags(struct guest_queue *q, unsigned i)
+{
+	return q->packed ? &q->pdesc[i].flags : &q->desc[i].flags;
+}
+
+/* The head last. Only the last descriptor has the id. */
+static uint16_t post_packed(struct guest_queue *q, const struct vio_virtq_desc *d, unsigned n)
+{
+	uint16_t id = (uint16_t)q->post_at.off;
+
+	for (unsigned i = n; i-- > 0;) {
+		struct guest_pos at = forward(q, q->post_at, i);
+		struct vio_pvirtq_desc *to = &q->pdesc[at.off];
+
+		to->addr = vio_le64(d[i].addr);
+		to->len = vio_le32(d[i].len);
+		to->id = vio_le16(id);
+		vio_store_release(
+			&to->flags,
+			vio_le16((uint16_t)(d[i].flags | (i + 1 < n ? VIO_DESC_F_NEXT : 0) |
+					    (at.wrap ? VIO_DESC_F_AVAIL : VIO_DESC_F_USED))));
+	}
+	q->post_at = forward(q, q->post_at, n);
+	return id;
+}
+
+static uint16_t post_split(struct guest_queue *q, const struct vio_virtq_desc *d, unsigned n)
+{
+	uint16_t head = q->next_desc;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t at = q->next_desc;
+
+		q->next_desc = (uint16_t)((at + 1u) % q->num);
+		guest_queue_desc(q, at, d[i].addr, d[i].len,
+				 (uint16_t)(d[i].flags | (i + 1 < n ? VIO_DESC_F_NEXT : 0)),
+				 q->next_desc);
+	}
+	guest_queue_avail(q, head);
+	return head;
+}
+
+uint16_t guest_queue_post(struct guest_queue *q, const struct vio_virtq_desc *d, unsigned n)
+{
+	uint16_t id = q->packed ? post_packed(q, d, n) : post_split(q, d, n);
+
+	q->ids[q->posted % q->num] = id;
+	q->slots[q->posted++ % q->num] = (uint16_t)n;
+	return id;
+}
+
+uint16_t guest_queue_post_one(struct guest_queue *q, uint64_t addr, uint32_t len, uint16_t flags)
+{
+	struct vio_virtq_desc d = { addr, len, flags, 0 };
+
+	return guest_queue_post(q, &d, 1);
+}
+
+/* Reads a used element where the next one would be. */
+static bool look(const struct guest_queue *q, struct guest_used *used)
+{
+	if (q->packed) {
+		const struct vio_pvirtq_desc *d = &q->pdesc[q->take_at.off];
+		uint16_t both = VIO_DESC_F_AVAIL | VIO_DESC_F_USED;
+		uint16_t flags = vio_le16(vio_load_acquire(&d->flags));
+
+		*used = (struct guest_used){ vio_le16(d->id), vio_le32(d->len), 1 };
+		return (flags & both) == (q->take_at.wrap ? both : 0);
+	}
+	*used = (struct guest_used){ vio_le32(q->used->ring[q->take_at.off % q->num].id),
+				     vio_le32(q->used->ring[q->take_at.off % q->num].len), 1 };
+	return (uint16_t)q->take_at.off != guest_queue_used_idx(q);
+}
+
+bool guest_queue_take(struct guest_queue *q, struct guest_used *used)
+{
+	uint32_t slots;
+
+	if (q->taken == q->posted || !look(q, used))
+		return false;
+	slots = q->slots[q->taken % q->num];
+	while (q->in_order && q->ids[q->taken % q->num] != used->id) {
+		check(q->taken + 1 != q->posted);
+		q->taken++;
+		used->buffers++;
+		slots += q->slots[q->taken % q->num];
+	}
+	/* These tests look at devices that use buffers in order, whatever was negotiated. */
+	check(q->ids[q->taken % q->num] == used->id);
+	q->taken++;
+	q->take_at = forward(q, q->take_at, q->packed ? slots : used->buffers);
+	return true;
+}
+
+unsigned guest_queue_take_all(struct guest_queue *q)
+{
+	struct guest_used used;
+	unsigned n = 0;
+
+	while (guest_queue_take(q, &used))
+		n += used.buffers;
+	return n;
+}
+
+/* ---- By hand, split ------------------------------------------------------------------------ */
 
 void guest_queue_desc(struct guest_queue *q, unsigned i, uint64_t addr, uint32_t len,
 		      uint16_t flags, uint16_t next)

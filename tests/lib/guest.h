@@ -7,6 +7,7 @@
 #ifndef TESTLIB_GUEST_H
 #define TESTLIB_GUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <vioduct/mem.h>
@@ -32,6 +33,12 @@ void *guest_at(const struct guest *g, uint64_t addr);
 /* The guest address at which region @i begins. */
 uint64_t guest_region(const struct guest *g, unsigned i);
 
+/* A place in a packed ring. */
+struct guest_pos {
+	uint32_t off;
+	bool wrap;
+};
+
 struct guest_queue {
 	struct guest *g;
 	uint32_t num;
@@ -39,20 +46,47 @@ struct guest_queue {
 	void *storage;
 	struct vio_vq_areas areas;
 	uint64_t desc_addr;
-	/* the same by type */
+	bool packed, in_order;
+	/* the same by type: split */
 	struct vio_virtq_desc *desc;
 	struct vio_virtq_avail *avail;
 	struct vio_virtq_used *used;
+	/* packed */
+	struct vio_pvirtq_desc *pdesc;
+
+	/* by hand, in any format */
+	struct guest_pos post_at, take_at; /* packed: where; split: off counts the index */
+	uint16_t next_desc;		   /* split: descriptors are taken in a circle */
+	uint16_t *ids, *slots;		   /* of what was posted, in that order: a circle of num */
+	uint32_t posted, taken;
 };
 
 /* A ring of @num descriptors, empty. */
 void guest_queue_create(struct guest_queue *q, struct guest *g, uint32_t num, uint64_t features);
 /* Ends the driver side; the memory stays the guest's. */
 void guest_queue_destroy(struct guest_queue *q);
-/* What a device is given to start on this ring. */
+/* What a device is given to start on this ring; @base 0 is that of a new ring in every format. */
 struct vio_devq_setup guest_queue_setup(const struct guest_queue *q, uint32_t base);
 
-/* By hand. */
+/*
+ * By hand, in any format: makes the @n descriptors @d available as one buffer, NEXT put in by this.
+ * Returns its id.
+ */
+uint16_t guest_queue_post(struct guest_queue *q, const struct vio_virtq_desc *d, unsigned n);
+uint16_t guest_queue_post_one(struct guest_queue *q, uint64_t addr, uint32_t len, uint16_t flags);
+/* What the device has used next of that: @buffers at once, which is 1 but with IN_ORDER, the last
+ * of them being @id, with @len bytes written. */
+struct guest_used {
+	uint32_t id, len;
+	unsigned buffers;
+};
+bool guest_queue_take(struct guest_queue *q, struct guest_used *used);
+/* Takes all there is: how many buffers. */
+unsigned guest_queue_take_all(struct guest_queue *q);
+/* The flags of descriptor @i, as they lie in memory. */
+uint16_t *guest_queue_flags(struct guest_queue *q, unsigned i);
+
+/* By hand, split rings only. */
 void guest_queue_desc(struct guest_queue *q, unsigned i, uint64_t addr, uint32_t len,
 		      uint16_t flags, uint16_t next);
 void guest_queue_avail(struct guest_queue *q, uint16_t head);

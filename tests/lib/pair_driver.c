@@ -174,7 +174,10 @@ static void open_device(struct pair_driver *d)
 		.reply_timeout_ms = PAIR_LIMIT_MS,
 		.mtu = conf->mtu,
 	};
-	struct vio_driver_opts opts = { .want = wanted(conf), .timeout_ms = PAIR_LIMIT_MS };
+	struct vio_driver_opts opts = {
+		.want = vio_features_is_empty(conf->want) ? wanted(conf) : conf->want,
+		.timeout_ms = PAIR_LIMIT_MS
+	};
 	struct vio_driver_transport *transport = NULL;
 	struct vio_driver_info info;
 	struct vio_error err = { "" };
@@ -184,7 +187,8 @@ static void open_device(struct pair_driver *d)
 		fprintf(stderr, "%s\n", err.msg);
 	check(d->drv != NULL);
 	vio_driver_get_info(d->drv, &info);
-	check(vio_features_is_subset(opts.want, info.accepted));
+	check(!vio_features_is_empty(conf->want) ||
+	      vio_features_is_subset(opts.want, info.accepted));
 }
 
 /* What a stream may hold follows from what was negotiated (virtio 1.4, 5.1.9.2 and 5.1.9.3). */

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "base/simd.h"
+
 #define GUARD 4096u
 
 #define AVAIL VIO_DESC_F_AVAIL
@@ -56,7 +58,19 @@ int ring_run_tests(const struct ring_test *tests, size_t n)
 			all[count].initial_state = (void *)(uintptr_t)&formats[f].features;
 			count++;
 		}
-	return _cmocka_run_group_tests("rings", all, count, NULL, NULL);
+	return _cmocka_run_group_tests(vio_simd_name(vio_simd_level()), all, count, NULL, NULL);
+}
+
+int ring_run_tests_at_levels(const struct ring_test *tests, size_t n)
+{
+	int failed = 0;
+
+	for (unsigned level = 0; level < VIO_SIMD_LEVELS; level++) {
+		if (vio_simd_force((enum vio_simd)level) != (enum vio_simd)level)
+			break;
+		failed += ring_run_tests(tests, n);
+	}
+	return failed;
 }
 
 /* ---- The image ----------------------------------------------------------------------------- */

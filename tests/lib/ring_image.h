@@ -55,6 +55,10 @@ struct ring_test {
 /* Runs each of @n tests for each of its formats, as cmocka_run_group_tests() would. */
 int ring_run_tests(const struct ring_test *tests, size_t n);
 
+/* The same with each level of vector instructions that this machine has, scalar first: the rings that
+ * a test makes are those of that level. The number of tests that failed at any. */
+int ring_run_tests_at_levels(const struct ring_test *tests, size_t n);
+
 /* The features of the format that a test is run for. */
 static inline uint64_t ring_format(void **state)
 {

@@ -124,13 +124,35 @@ static void open_device(struct vuf *rig, const struct vuf_conf *conf)
 	vio_net_props_init(&props);
 	props.queue_pairs = conf->pairs;
 	props.mtu = conf->mtu;
-	/* The rings that this front end writes by hand are split ones. */
-	vio_features_set(&props.remove, VIO_F_RING_PACKED);
-	vio_features_set(&props.remove, VIO_F_IN_ORDER);
+	props.add.w[0] = conf->add;
+	if (!conf->packed)
+		vio_features_set(&props.remove, VIO_F_RING_PACKED);
+	if (!conf->in_order)
+		vio_features_set(&props.remove, VIO_F_IN_ORDER);
+	rig->packed = conf->packed;
+	rig->features = VUF_FEATURES | (conf->packed ? vio_feature(VIO_F_RING_PACKED) : 0) |
+			(conf->in_order ? vio_feature(VIO_F_IN_ORDER) : 0);
 	if (vio_device_create(vuf_host(), &props, &rig->backend.be, &rig->dev, &err))
 		fail_msg("%s", err.msg);
 	rig->scratch = vio_device_scratch_create(vuf_host());
 	assert_non_null(rig->scratch);
+}
+
+int vuf_try(uint64_t add, struct vio_error *err)
+{
+	struct vio_vhost_user_conf conf = { .fd = -1, .socket_path = "/tmp/vufront-try.sock" };
+	struct vuf *rig = calloc(1, sizeof(*rig));
+	int ret;
+
+	assert_non_null(rig);
+	open_device(rig, &(struct vuf_conf){ .add = add });
+	ret = vio_vhost_user_create(vuf_host(), rig->dev, &rig->runner, &conf, &rig->server, err);
+	if (ret == 0)
+		vio_vhost_user_destroy(rig->server);
+	vio_device_scratch_destroy(rig->scratch);
+	vio_device_destroy(rig->dev);
+	free(rig);
+	return ret;
 }
 
 static void take_front(struct vuf *rig, int fd)
@@ -381,6 +403,8 @@ uint32_t vuf_get_base(struct vuf *rig, uint32_t index)
 
 void vuf_start_ring(struct vuf *rig, unsigned q, uint32_t base)
 {
+	if (rig->packed && base == 0)
+		base = 0x80008000;
 	struct vio_vu_msg msgs[] = {
 		vuf_state(VIO_VU_SET_VRING_NUM, q, VUF_NUM),
 		vuf_state(VIO_VU_SET_VRING_BASE, q, base),
@@ -402,7 +426,7 @@ void vuf_start(struct vuf *rig, unsigned rings)
 
 	msg = vuf_u64(VIO_VU_SET_PROTOCOL_FEATURES, protocol);
 	vuf_send(rig, &msg);
-	msg = vuf_u64(VIO_VU_SET_FEATURES, VUF_FEATURES);
+	msg = vuf_u64(VIO_VU_SET_FEATURES, rig->features);
 	vuf_send(rig, &msg);
 	msg = vuf_mem_table(rig);
 	vuf_send(rig, &msg);
@@ -420,24 +444,73 @@ static uint8_t *ring_at(const struct vuf *rig, unsigned q)
 	return rig->mem + q * VUF_RING_SIZE;
 }
 
+/* Bit 15: the counter of the lap that buffer number @n is made available in. */
+static bool lap_of(uint16_t n)
+{
+	return n / VUF_NUM % 2 == 0;
+}
+
+static void send_packed(struct vuf *rig, unsigned q, uint32_t len)
+{
+	uint16_t n = rig->avail[q]++, slot = n % VUF_NUM;
+	struct vio_pvirtq_desc *desc = (void *)ring_at(rig, q);
+
+	desc[slot].addr = VUF_GUEST + VUF_BUFFERS;
+	desc[slot].len = len;
+	desc[slot].id = slot;
+	vio_store_release(&desc[slot].flags,
+			  (uint16_t)(lap_of(n) ? VIO_DESC_F_AVAIL : VIO_DESC_F_USED));
+}
+
 void vuf_guest_send(struct vuf *rig, unsigned q, uint32_t len)
 {
 	struct vio_virtq_desc *desc = (void *)ring_at(rig, q);
 	uint16_t *avail = (void *)(ring_at(rig, q) + 0x1000);
 	uint16_t slot = rig->avail[q] % VUF_NUM;
 
-	desc[slot] = (struct vio_virtq_desc){ .addr = VUF_GUEST + VUF_BUFFERS, HDR_LEN + len };
 	memset(rig->mem + VUF_BUFFERS, 0, HDR_LEN);
 	memset(rig->mem + VUF_BUFFERS + HDR_LEN, 0x5a, len);
+	if (rig->packed) {
+		send_packed(rig, q, HDR_LEN + len);
+		return;
+	}
+	desc[slot] = (struct vio_virtq_desc){ .addr = VUF_GUEST + VUF_BUFFERS, HDR_LEN + len };
 	avail[2 + slot] = slot;
 	vio_store_release(&avail[1], ++rig->avail[q]);
 }
 
-uint16_t vuf_used_idx(const struct vuf *rig, unsigned q)
+/* Each buffer has one descriptor here; of a batch (IN_ORDER) only the last is written, and that is
+ * what is looked for first. */
+static void see_used(struct vuf *rig, unsigned q)
+{
+	const struct vio_pvirtq_desc *desc = (const void *)ring_at(rig, q);
+	uint16_t both = VIO_DESC_F_AVAIL | VIO_DESC_F_USED, n = rig->used[q];
+	bool in_order = rig->features & vio_feature(VIO_F_IN_ORDER);
+
+	while (n != rig->avail[q]) {
+		const struct vio_pvirtq_desc *d = &desc[n % VUF_NUM];
+
+		if ((vio_load_acquire(&d->flags) & both) != (lap_of(n) ? both : 0))
+			break;
+		n = (uint16_t)(n + 1 + (in_order ? (uint16_t)(d->id - n % VUF_NUM) % VUF_NUM : 0));
+	}
+	rig->used[q] = n;
+}
+
+uint16_t vuf_used_idx(struct vuf *rig, unsigned q)
 {
 	const uint16_t *used = (const void *)(ring_at(rig, q) + 0x2000);
 
-	return vio_load_acquire(&used[1]);
+	if (!rig->packed)
+		return vio_load_acquire(&used[1]);
+	see_used(rig, q);
+	return rig->used[q];
+}
+
+void vuf_clear_ring(struct vuf *rig, unsigned q)
+{
+	memset(ring_at(rig, q), 0, VUF_RING_SIZE);
+	rig->avail[q] = rig->used[q] = 0;
 }
 
 void vuf_set_used_idx(struct vuf *rig, unsigned q, uint16_t idx)

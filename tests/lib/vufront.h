@@ -38,10 +38,12 @@ struct vuf_backend {
 };
 
 struct vuf_conf {
-	unsigned pairs;	   /* 0: 1 */
-	uint32_t mtu;	   /* of the device; 0: none */
-	bool offer_config; /* CONFIG protocol feature */
-	bool listen;	   /* on a path; else over a socket pair, whose server side is --fd */
+	unsigned pairs;	       /* 0: 1 */
+	uint32_t mtu;	       /* of the device; 0: none */
+	uint64_t add;	       /* features of the device beside the usual */
+	bool packed, in_order; /* ring format, offered and accepted */
+	bool offer_config;     /* CONFIG protocol feature */
+	bool listen;	       /* on a path; else over a socket pair, whose server side is --fd */
 };
 
 struct vuf {
@@ -64,7 +66,10 @@ struct vuf {
 	int mem_fd;
 	uint8_t *mem;
 	int kick_fd[VUF_MAX_RINGS], call_fd[VUF_MAX_RINGS];
+	uint64_t features; /* that vuf_start() accepts */
+	bool packed;
 	uint16_t avail[VUF_MAX_RINGS]; /* buffers made available */
+	uint16_t used[VUF_MAX_RINGS];  /* packed: seen as used */
 	unsigned warnings;	       /* log lines */
 	char log[512];		       /* the last of them */
 };
@@ -106,7 +111,11 @@ struct vio_vu_msg vuf_mem_reg(uint32_t request, uint64_t guest, uint64_t size, u
 uint64_t vuf_ask_u64(struct vuf *rig, uint32_t request);
 uint32_t vuf_get_base(struct vuf *rig, uint32_t index);
 
-/* NUM, BASE, ADDR and KICK of ring @q, as every front end sends them. */
+/* What vio_vhost_user_create() says of a device made with @add; @err gets its line. */
+int vuf_try(uint64_t add, struct vio_error *err);
+
+/* NUM, BASE, ADDR and KICK of ring @q, as every front end sends them; @base 0 is that of a new ring in
+ * either format. */
 void vuf_start_ring(struct vuf *rig, unsigned q, uint32_t base);
 /* Everything up to rings that run: features, memory, @rings rings, enabled. */
 void vuf_start(struct vuf *rig, unsigned rings);
@@ -117,7 +126,9 @@ void vuf_guest_send(struct vuf *rig, unsigned q, uint32_t len);
 int vuf_serve(struct vuf *rig, unsigned pair);
 /* Sends a frame and serves; true when it came out of the back end and its buffer came back. */
 bool vuf_frame_passes(struct vuf *rig, unsigned q);
-uint16_t vuf_used_idx(const struct vuf *rig, unsigned q);
+uint16_t vuf_used_idx(struct vuf *rig, unsigned q);
+/* The guest makes an empty ring in the place of ring @q. */
+void vuf_clear_ring(struct vuf *rig, unsigned q);
 void vuf_set_used_idx(struct vuf *rig, unsigned q, uint16_t idx);
 /* The count of an eventfd, read and cleared. */
 uint64_t vuf_eventfd_take(int fd);

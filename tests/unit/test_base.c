@@ -252,16 +252,19 @@ static void test_host_memory(void **state)
 	char *p;
 
 	(void)state;
-	for (size_t align = 1; align <= 4096; align *= 2) {
-		p = h->alloc(h->ctx, 1000, align);
+	for (size_t align = 1; align <= 2 << 20; align *= 2) {
+		size_t size = align & 0x55555555 ? 1000 : 70000;
+
+		p = h->alloc(h->ctx, size, align);
 		assert_non_null(p);
 		assert_int_equal((uintptr_t)p % align, 0);
-		for (int i = 0; i < 1000; i++)
+		for (size_t i = 0; i < size; i++)
 			assert_int_equal(p[i], 0);
-		memset(p, 0xff, 1000); /* so that the next one is zero by more than luck */
-		h->free(h->ctx, p, 1000);
+		memset(p, 0xff, size); /* so that the next one is zero by more than luck */
+		h->free(h->ctx, p, size);
 	}
 	h->free(h->ctx, NULL, 1);
+	h->free(h->ctx, NULL, 70000);
 	p = h->dma_alloc(h->ctx, 4096, 4096, &dma);
 	assert_non_null(p);
 	assert_int_equal(dma, (uintptr_t)p);

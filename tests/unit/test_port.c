@@ -256,7 +256,7 @@ static void counting_free(void *ctx, void *p, size_t size)
 
 	if (p)
 		c->bytes -= size;
-	free(p);
+	vio_host_linux(VIO_LOG_ERROR)->free(NULL, p, size);
 }
 
 static void counting_init(struct counting *c)

@@ -112,18 +112,18 @@ static void test_s15_driver_wraps_in_list(void **state)
 	assert_int_equal(add(&im, segs, 2, 1, &token[2]), 1);
 	assert_int_equal(im.pdesc[5].flags, 0);
 	vio_drvq_publish(im.drv);
-	assert_desc(&im, 5, IMAGE_DATA, 12, 0, NEXT | AVAIL_1);
-	assert_desc(&im, 6, IMAGE_DATA + 0x100, 60, 0, NEXT | AVAIL_1);
-	assert_desc(&im, 0, IMAGE_DATA + 0x200, 1, 0, WRITE | AVAIL_0);
+	assert_desc(&im, 5, IMAGE_DATA, 12, 2, NEXT | AVAIL_1);
+	assert_desc(&im, 6, IMAGE_DATA + 0x100, 60, 2, NEXT | AVAIL_1);
+	assert_desc(&im, 0, IMAGE_DATA + 0x200, 1, 2, WRITE | AVAIL_0);
 	assert_int_equal(vio_drvq_avail_pos(im.drv), 1);
-	use(&im, 5, 1, 0, WRITE | USED_1);
+	use(&im, 5, 1, 2, WRITE | USED_1);
 	assert_int_equal(vio_drvq_reap_burst(im.drv, done, 2), 1);
 	/* The next lap: 0 is what USED means in it. */
 	assert_int_equal(add(&im, segs, 1, 0, &token[3]), 1);
 	vio_drvq_publish(im.drv);
-	assert_desc(&im, 1, IMAGE_DATA, 12, 0, AVAIL_0);
+	assert_desc(&im, 1, IMAGE_DATA, 12, 3, AVAIL_0);
 	assert_int_equal(vio_drvq_reap_burst(im.drv, done, 2), 0);
-	use(&im, 1, 0, 0, USED_0);
+	use(&im, 1, 0, 3, USED_0);
 	assert_int_equal(vio_drvq_reap_burst(im.drv, done, 2), 1);
 	assert_ptr_equal(done[0].token, &token[3]);
 	assert_int_equal(vio_drvq_free(im.drv), 7);

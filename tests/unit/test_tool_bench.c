@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The frames of `vioduct bench`, and the account that is kept of them. */
+/* The frames of `vioduct bench`, the account that is kept of them, medians and histograms. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,8 @@
 
 #include "../../tools/bench_frame.h"
 #include "../../tools/bench_frame.c"
+#include "../../tools/bench_stat.h"
+#include "../../tools/bench_stat.c"
 
 static void test_every_byte_is_checked(void **state)
 {
@@ -178,6 +180,90 @@ static void test_account_of_numbers(void **state)
 	assert_track(&t, 3 * BENCH_WINDOW + 7, 4, 3);
 }
 
+/* Every value has a bucket that holds it, and is told to within one part in 128. */
+static void assert_bucket(uint64_t value)
+{
+	unsigned bucket = bench_hist_bucket(value);
+	uint64_t upper = bench_hist_upper(bucket);
+
+	assert_true(bucket < BENCH_HIST_BUCKETS);
+	assert_true(upper >= value);
+	assert_true(upper - value <= value / 128);
+	if (bucket)
+		assert_true(bench_hist_upper(bucket - 1) < value);
+}
+
+static void test_histogram_buckets(void **state)
+{
+	uint64_t value;
+	unsigned shift;
+
+	(void)state;
+	for (value = 0; value < 70000; value++)
+		assert_bucket(value);
+	for (shift = 17; shift < 64; shift++) {
+		value = UINT64_C(1) << shift;
+		assert_bucket(value - 1);
+		assert_bucket(value);
+		assert_bucket(value + 1);
+		assert_bucket(value + value / 3);
+	}
+	assert_bucket(UINT64_MAX);
+	assert_int_equal(bench_hist_bucket(UINT64_MAX), BENCH_HIST_BUCKETS - 1);
+}
+
+static void test_percentiles(void **state)
+{
+	static struct bench_hist hist;
+	uint64_t i;
+
+	(void)state;
+	bench_hist_init(&hist);
+	assert_int_equal(bench_hist_percentile(&hist, 99), 0);
+	/* 1 to 1000, backwards. */
+	for (i = 1000; i > 0; i--)
+		bench_hist_add(&hist, i);
+	assert_int_equal(hist.count, 1000);
+	assert_int_equal(hist.sum, 500500);
+	assert_int_equal(bench_hist_percentile(&hist, 0), 1);
+	assert_int_equal(bench_hist_percentile(&hist, 10), 100);
+	assert_in_range(bench_hist_percentile(&hist, 50), 500, 503);
+	assert_in_range(bench_hist_percentile(&hist, 99), 990, 997);
+	assert_int_equal(bench_hist_percentile(&hist, 100), 1000);
+	/* One far out is the maximum, and moves nothing else. */
+	bench_hist_add(&hist, UINT64_C(1) << 40);
+	assert_in_range(bench_hist_percentile(&hist, 50), 501, 504);
+	assert_true(bench_hist_percentile(&hist, 100) == UINT64_C(1) << 40);
+	/* A single value is told exactly. */
+	bench_hist_init(&hist);
+	bench_hist_add(&hist, 123457);
+	assert_int_equal(bench_hist_percentile(&hist, 50), 123457);
+	assert_int_equal(bench_hist_percentile(&hist, 99.9), 123457);
+}
+
+static void assert_spread(const double *first, unsigned n, unsigned step, double median, double min,
+			  double max)
+{
+	struct bench_spread spread = bench_spread_of(first, n, step);
+
+	assert_true(spread.median == median);
+	assert_true(spread.min == min);
+	assert_true(spread.max == max);
+}
+
+static void test_spread(void **state)
+{
+	static const double values[] = { 5, 100, 1, 200, 3, 300, 9, 400 };
+
+	(void)state;
+	assert_spread(values, 1, 1, 5, 5, 5);
+	assert_spread(values, 3, 1, 5, 1, 100);
+	assert_spread(values, 4, 1, 52.5, 1, 200);
+	/* Every other one. */
+	assert_spread(values, 4, 2, 4, 1, 9);
+	assert_spread(values + 1, 3, 2, 200, 100, 300);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +272,9 @@ int main(void)
 		cmocka_unit_test(test_random_sizes_reach_both_ends),
 		cmocka_unit_test(test_source_frames_are_checked),
 		cmocka_unit_test(test_account_of_numbers),
+		cmocka_unit_test(test_histogram_buckets),
+		cmocka_unit_test(test_percentiles),
+		cmocka_unit_test(test_spread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -554,6 +554,22 @@ static void mask_features(struct vio_device *dev)
 	vio_device_mask_features(dev, vio_features_make(~not_ours, 0));
 }
 
+/*
+ * Added by hand, but nothing that this transport could bring about. (A kick is an eventfd here. The
+ * position could come as a message, VRING_KICK, but no such message has room for it.)
+ */
+static int check_added(const struct vio_device *dev, struct vio_error *err)
+{
+	uint64_t carried = vu_transport_ops.carries | vu_transport_ops.on_request;
+	uint64_t bad = vio_device_props(dev)->add.w[0] & VIO_TRANSPORT_FEATURES & ~carried;
+
+	if (!bad)
+		return 0;
+	vio_error_set(err, "features: +%s: vhost-user has no message that carries it",
+		      vio_feature_short_name((unsigned)__builtin_ctzll(bad)));
+	return -EINVAL;
+}
+
 static size_t server_bytes(unsigned num_rings)
 {
 	return sizeof(struct vio_vhost_user) + num_rings * sizeof(struct vu_ring);
@@ -624,6 +640,8 @@ int vio_vhost_user_create(const struct vio_host *host, struct vio_device *dev,
 	int ret;
 
 	ret = check_conf(conf, err);
+	if (ret == 0)
+		ret = check_added(dev, err);
 	if (ret)
 		return ret;
 	s = server_new(host, dev, runner, conf);

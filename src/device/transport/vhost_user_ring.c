@@ -447,8 +447,15 @@ static void transport_config_changed(void *ctx)
 	vu_rewatch(s, &s->back, VU_BACK);
 }
 
+/*
+ * A front end resets one queue by GET_VRING_BASE, after which ring and size may be others. That
+ * always works, whatever was negotiated; but the feature tells the guest that it may ask for it, and
+ * QEMU (up to now) passes the feature on, resets a queue of its own, and leaves the back end at work
+ * on memory that the guest has taken back. So it has to be asked for.
+ */
 const struct vio_device_transport_ops vu_transport_ops = {
 	.ctrl_elsewhere = true,
+	.on_request = UINT64_C(1) << VIO_F_RING_RESET,
 	.call = transport_call,
 	.config_changed = transport_config_changed,
 	.queue_broken = transport_queue_broken,

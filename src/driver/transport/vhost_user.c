@@ -12,7 +12,8 @@
  * The device has no configuration space unless it offers the protocol feature CONFIG. What it does
  * not say is said here in its stead: MAC and MTU from the caller, the link that is up as long as the
  * connection lives, the number of queue pairs as the protocol has it. Features that stand for such
- * fields are added to what the device offers, and taken out again of what it is told. Those that
+ * fields are added to what the device offers, and taken out again of what it is told. So is
+ * RING_RESET: every device can be asked for one ring back, by the messages above. Those that
  * would need the control queue are taken out altogether: what it does elsewhere is here done with
  * messages (ENABLE), or not at all.
  *
@@ -70,6 +71,7 @@ static int front_get_features(struct vio_driver_transport *t, struct vio_feature
 		VIO_NET_F_CTRL_RX_EXTRA,    VIO_NET_F_CTRL_MAC_ADDR, VIO_NET_F_CTRL_GUEST_OFFLOADS,
 		VIO_NET_F_GUEST_ANNOUNCE,   VIO_NET_F_RSS,	     VIO_NET_F_HASH_REPORT,
 		VIO_VU_F_PROTOCOL_FEATURES, VIO_VU_F_LOG_ALL,	     VIO_F_ACCESS_PLATFORM,
+		VIO_F_NOTIFICATION_DATA,
 	};
 	struct vio_front *f = front(t);
 	struct vio_features set = vio_features_make(f->device_features, 0);
@@ -92,6 +94,7 @@ static int front_get_features(struct vio_driver_transport *t, struct vio_feature
 	if (f->mtu)
 		vio_features_set(&set, VIO_NET_F_MTU);
 	vio_features_set(&set, VIO_NET_F_STATUS);
+	vio_features_set(&set, VIO_F_RING_RESET);
 	*offered = set;
 	return 0;
 }
@@ -121,30 +124,35 @@ static int front_get_status(struct vio_driver_transport *t)
 	return ret < 0 ? ret : (int)(status & 0xff);
 }
 
-/* Takes every ring from the device. */
+/* Takes ring @i from the device. */
+static int stop_ring(struct vio_front *f, unsigned i)
+{
+	struct vio_front_queue *q = &f->queues[i];
+	int ret;
+
+	if (q->enabled && vio_front_device_has(f, VIO_VU_F_PROTOCOL_FEATURES)) {
+		/* A refusal is no reason to leave it the ring. */
+		ret = vio_front_call_state(f, VIO_VU_SET_VRING_ENABLE, i, 0);
+		if (ret == -ENODEV)
+			return ret;
+	}
+	q->enabled = false;
+	if (!q->set_up)
+		return 0;
+	ret = vio_front_call_state(f, VIO_VU_GET_VRING_BASE, i, 0);
+	if (ret == 0)
+		q->set_up = false;
+	return ret;
+}
+
 static int stop_rings(struct vio_front *f)
 {
 	unsigned i;
-	int ret;
+	int ret = 0;
 
-	for (i = 0; i < VIO_FRONT_QUEUES; i++) {
-		struct vio_front_queue *q = &f->queues[i];
-
-		if (q->enabled && vio_front_device_has(f, VIO_VU_F_PROTOCOL_FEATURES)) {
-			/* A refusal is no reason to leave it the ring. */
-			ret = vio_front_call_state(f, VIO_VU_SET_VRING_ENABLE, i, 0);
-			if (ret == -ENODEV)
-				return ret;
-		}
-		q->enabled = false;
-		if (!q->set_up)
-			continue;
-		ret = vio_front_call_state(f, VIO_VU_GET_VRING_BASE, i, 0);
-		if (ret < 0)
-			return ret;
-		q->set_up = false;
-	}
-	return 0;
+	for (i = 0; i < VIO_FRONT_QUEUES && ret == 0; i++)
+		ret = stop_ring(f, i);
+	return ret;
 }
 
 static int front_set_status(struct vio_driver_transport *t, uint8_t status)
@@ -282,6 +290,39 @@ static int front_queue_enable(struct vio_driver_transport *t, unsigned queue)
 	return ret;
 }
 
+/* The answer to GET_VRING_BASE says that the device has let go of the ring. */
+static int front_queue_reset(struct vio_driver_transport *t, unsigned queue)
+{
+	struct vio_front *f = front(t);
+
+	if (!f->connected)
+		return -ENODEV;
+	return queue < VIO_FRONT_QUEUES ? stop_ring(f, queue) : -EINVAL;
+}
+
+/* Transmit queues stay as they are: what was given to them is still sent, and none of it is the worse
+ * for a pair that receives nothing. */
+static int front_pairs_set(struct vio_driver_transport *t, unsigned pairs)
+{
+	struct vio_front *f = front(t);
+	unsigned i;
+	int ret;
+
+	if (!vio_front_device_has(f, VIO_VU_F_PROTOCOL_FEATURES))
+		return -ENOTSUP;
+	for (i = 0; i < VIO_FRONT_QUEUES; i += 2) {
+		bool enable = i / 2 < pairs;
+
+		if (!f->queues[i].set_up || f->queues[i].enabled == enable)
+			continue;
+		ret = vio_front_call_state(f, VIO_VU_SET_VRING_ENABLE, i, enable);
+		if (ret < 0)
+			return ret;
+		f->queues[i].enabled = enable;
+	}
+	return 0;
+}
+
 static void *front_notify_handle(struct vio_driver_transport *t, unsigned queue)
 {
 	return &front(t)->queues[queue];
@@ -385,6 +426,8 @@ static const struct vio_driver_transport_ops front_ops = {
 	.queue_max = front_queue_max,
 	.queue_setup = front_queue_setup,
 	.queue_enable = front_queue_enable,
+	.pairs_set = front_pairs_set,
+	.queue_reset = front_queue_reset,
 	.notify_handle = front_notify_handle,
 	.notify = front_notify,
 	.events = front_events,

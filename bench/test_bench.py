@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What bench reads and how it judges, without measuring anything."""
+
+import os
+import sys
+import unittest
+import xml.dom.minidom
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import bench  # noqa: E402
+import counts  # noqa: E402
+import measure  # noqa: E402
+import own  # noqa: E402
+import plot  # noqa: E402
+import report  # noqa: E402
+import side_by_side as peers  # noqa: E402
+
+# Names are written out once; a callee's inclusive cost follows `calls=` and is not the caller's own;
+# a function without an fl= line of its own is in the file of the one before.
+CALLGRIND = """\
+version: 1
+positions: line
+events: Ir
+summary: 1190
+
+ob=(1) bench_path
+fl=(1) ../bench/bench_path.c
+fn=(1) main
+10 100
+fi=(2) ../src/base/bits.h
+3 7
+fe=(1)
++1 3
+cob=(1)
+cfi=(3) ../src/ring/split_driver.c
+cfn=(2) vio_drvq_add_burst
+calls=4 20
+* 1000
+
+fl=(3)
+fn=(2)
+20 400
+fi=(2)
+-17 50
+fi=(4) ../src/mem/mem.h
+5 30
+fe=(3)
+21 20
+
+fn=(3) helper
+30 80
+
+ob=(2) /lib/libc.so.6
+fl=(5) ./string/memcpy.S
+fn=(4) memcpy
+1 500
+"""
+
+RINGS = """\
+64-byte frames, ring of 1024, bursts of 32, 1 rounds; Mpps
+                                                   median      90%
+driver to device                 split               40.7     41.0
+driver to device, event index    packed-in-order     38.1     39.2
+bare limit                                           56.0     57.5
+"""
+
+
+class Counting(unittest.TestCase):
+    def test_own_cost_goes_to_folders(self):
+        self.assertEqual(counts.parse(CALLGRIND.splitlines()),
+                         {"bench": 110, "ring": 550, "mem": 30, "libc": 500})
+
+    def test_the_record_reads_back(self):
+        results = {"tx, split": {"ring": 100.0, "libc": 11.04}, "rx, split": {"device": 7.0}}
+        text = counts.to_markdown(results, "clang version 14")
+        self.assertEqual(counts.from_markdown(text),
+                         ({"tx, split": 111.0, "rx, split": 7.0}, "clang version 14"))
+
+    def test_growth_fails_by_name_with_both_figures(self):
+        totals = {"grown": 100.0, "same": 100.0, "better": 100.0}
+        results = {"grown": {"ring": 105.2}, "same": {"ring": 104.9}, "better": {"ring": 50.0}}
+        self.assertEqual(counts.compare(results, totals), [
+            "grown: 105.2 instructions per frame, 100.0 in the baseline: +5.2%"])
+        self.assertEqual(counts.improved(results, totals), ["better"])
+
+    def test_paths_must_be_the_same(self):
+        self.assertEqual(counts.compare({"new": {"ring": 1.0}}, {"old": 2.0}),
+                         ["new: not in the baseline (1.0 now)",
+                          "old: in the baseline, but not counted"])
+
+    def test_the_record_in_the_tree_has_every_path(self):
+        with open(counts.BASELINE) as file:
+            totals, _ = counts.from_markdown(file.read())
+        self.assertEqual(set(totals), set(counts.paths()))
+
+
+class Reading(unittest.TestCase):
+    def test_rings(self):
+        self.assertEqual(own.parse_rings(RINGS), {
+            ("split", "driver to device"): 40.7,
+            ("packed-in-order", "driver to device, event index"): 38.1,
+            ("", "bare limit"): 56.0})
+
+    def test_options(self):
+        options = bench.parse(["--quick", "--parts", "peers,ports", "--rounds", "3"])
+        self.assertEqual((options.parts, options.rounds, options.seconds),
+                         (("peers", "ports"), 3, 0.2))
+        self.assertEqual(options.peer_sizes, (64,))
+
+
+def samples_of(ratios):
+    """Peers at 64 bytes: DPDK's pair at 10 Mpps, the rest by the ratios given."""
+    samples = measure.Samples()
+    for mode in peers.MODES:
+        for direction in report.WAYS:
+            for combination in peers.COMBINATIONS:
+                for noise in (0.5, 1, 1.5):
+                    samples.add(peers.PART, (64, mode, direction, combination),
+                                10 * noise * ratios.get(combination, 1))
+    return samples
+
+
+class Judging(unittest.TestCase):
+    def test_medians_and_means(self):
+        samples = samples_of({"dpdk/ours": 2})
+        self.assertEqual(samples.spread(peers.PART, 64, "split", "driver to device", "dpdk/ours"),
+                         (20, 10, 30))
+        self.assertAlmostEqual(measure.geomean([1, 4]), 2)
+        self.assertIsNone(measure.geomean([]))
+
+    def test_a_target_is_met_or_partly(self):
+        self.assertEqual(report.verdict(report.at_least("", 2.1, 2)), "met")
+        self.assertEqual(report.verdict(report.at_least("", 1.6, 2)), "0.80 of it")
+        self.assertEqual(report.verdict(report.at_most("", 40, 64)), "met")
+        self.assertEqual(report.verdict(report.at_most("", 80, 64)), "0.80 of it")
+
+    def test_one_bad_cell_misses_the_target_of_each(self):
+        samples = samples_of({"dpdk/ours": 2, "ours/dpdk": 1.1})
+        key = (64, "packed", "device to driver", "dpdk/ours")
+        samples.parts[peers.PART][key] = [9]
+        found = {target["target"]: target for target in report.half_targets(samples)}
+        each = found["dpdk/ours: each of 10 cells at least 1x"]
+        self.assertEqual((each["worst"], each["missed"]), ("packed, device to driver", 1))
+        self.assertAlmostEqual(each["reached"], 0.9)
+        self.assertLess(found["ours/dpdk: geometric mean at least 1.3x"]["reached"], 1)
+
+    def test_a_cell_that_fails_is_named_and_the_rest_goes_on(self):
+        samples, left_out = measure.Samples(), []
+
+        def broken():
+            raise measure.LeftOut("no such thing")
+
+        cells = [measure.Cell("a", "bad", broken), measure.Cell("a", "good", lambda: {(1,): 5})]
+        with open(os.devnull, "w") as nowhere:
+            measure.run_rounds(cells, 2, samples, left_out, measure.Progress(nowhere))
+        self.assertEqual(samples.parts, {"a": {(1,): [5, 5]}})
+        self.assertEqual(left_out, ["a bad: no such thing"])
+
+
+class Drawing(unittest.TestCase):
+    def test_the_drawing_is_sound_and_shows_all(self):
+        samples = samples_of({"ours/ours": 2.5})
+        samples.add(own.LIMIT, (own.BARE, 64), 50)
+        samples.add(own.BOTH, (64, "driver to device"), 40)
+        text = plot.draw(samples, {"tx, <split>": {"ring": 100.0, "device": 50.0}})
+        drawn = xml.dom.minidom.parseString(text)
+        tips = [title.firstChild.data for title in drawn.getElementsByTagName("title")]
+        self.assertIn("packed, device to driver, ours/ours: 2.50", tips)
+        self.assertIn("driver to device: 20.5 Gbit/s", tips)
+        self.assertIn("tx, <split>, device: 50.0", tips)
+
+    def test_nothing_measured_nothing_drawn(self):
+        self.assertIsNone(plot.draw(measure.Samples(), {}))
+
+
+if __name__ == "__main__":
+    unittest.main()

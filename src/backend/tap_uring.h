@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Many reads or writes of one descriptor in one system call. See tap_uring.c. */
+#ifndef VIO_BACKEND_TAP_URING_H
+#define VIO_BACKEND_TAP_URING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vioduct/host.h>
+
+#define VIO_TAP_URING_MAX 64 /* operations in a burst */
+
+struct io_uring_sqe;
+struct io_uring_cqe;
+
+struct vio_tap_uring {
+	int fd;		 /* -1: there is none */
+	unsigned queued; /* operations of the burst */
+	unsigned silent; /* of them, such as tell of failure only */
+	unsigned tail;	 /* of the submission queue, behind the burst */
+	unsigned *sq_tail, *cq_head, *cq_tail;
+	unsigned sq_mask, cq_mask;
+	struct io_uring_sqe *sqes;
+	struct io_uring_cqe *cqes;
+	void *rings;
+	size_t rings_len, sqes_len;
+};
+
+/*
+ * Makes a ring for operations on @target, which must be non-blocking. 0, or -errno where the kernel
+ * has none (too old, or forbidden): u->fd is -1 then, and nothing else of it may be used.
+ */
+int vio_tap_uring_open(struct vio_tap_uring *u, int target);
+/* Lets go of the target, which is closed for good when its owner has closed it too. */
+void vio_tap_uring_close(struct vio_tap_uring *u);
+
+/*
+ * Adds an operation to the burst. What it points to has to stay until vio_tap_uring_run() returns.
+ */
+void vio_tap_uring_read(struct vio_tap_uring *u, void *buf, uint32_t len);
+void vio_tap_uring_write(struct vio_tap_uring *u, const void *buf, uint32_t len);
+void vio_tap_uring_writev(struct vio_tap_uring *u, const struct vio_iov *iov, unsigned n);
+
+/*
+ * Carries the burst out, in order. All of it is over on return: results[i] is what operation i
+ * returned: a length or -errno; for a write() that succeeded, 0. True when none failed. What the
+ * kernel took nothing of (no memory) has failed with -EAGAIN.
+ */
+bool vio_tap_uring_run(struct vio_tap_uring *u, int *results);
+
+#endif

@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The kernels for x86-64. See vector.h for what they do; here is how.
+ *
+ * Four descriptors are four 16-byte loads. An aligned 16-byte load is atomic on every processor
+ * with AVX, and the peer stores the word with the flags last, so a descriptor whose flags are right
+ * is all there. Each is loaded once, through a volatile pointer, into registers, and everything is
+ * checked and computed from those.
+ *
+ * Two vectors of two descriptors are unpacked into one of four addresses and one of four meta
+ * words. Unpacking works within halves of a vector, so the lanes stand in the order 0, 2, 1, 3; and
+ * unpacking a second time restores it, which is why no lane is ever moved for its own sake.
+ *
+ * Checks are gathered in the sign bits of the lanes and looked at once for all four.
+ *
+ * The bodies are written with 256-bit vectors, and compiled once for AVX2 and once for AVX-512,
+ * whose three-operand logic and masks save the compiler about an eighth. Wider vectors would need
+ * more moves to fill than they save.
+ */
+#include "ring/vector.h"
+
+#include "base/simd.h"
+
+#if VIO_SIMD_X86
+
+#include <immintrin.h>
+#include <stddef.h>
+
+#include "ring/packed.h"
+#include "ring/split.h"
+
+#define AVX2   __attribute__((target("avx2")))
+#define AVX512 __attribute__((target("avx2,avx512f,avx512vl,avx512bw,avx512dq")))
+#define BODY   AVX2 static vio_always_inline
+
+#define LOW_32	    UINT64_C(0xffffffff)
+#define SIGN	    (UINT64_C(1) << 63)
+#define META_ID	    (UINT64_C(0xffff) << 32) /* of a packed descriptor, and in struct vio_chain */
+#define META_LEN_ID (LOW_32 | META_ID)
+
+/* Four 16-bit numbers that follow one another from @first on, as they lie in memory. */
+#define FOLLOWING(first) ((first)*UINT64_C(0x0001000100010001) + UINT64_C(0x0003000200010000))
+
+typedef uint64_t any_u64 __attribute__((may_alias, aligned(2)));
+typedef uint32_t any_u32 __attribute__((may_alias, aligned(1)));
+typedef const volatile __m128i shared_desc;
+
+/* What is written as whole words below. */
+VIO_STATIC_ASSERT(sizeof(struct vio_iov) == 16 && offsetof(struct vio_iov, len) == 8, "base, len");
+VIO_STATIC_ASSERT(sizeof(struct vio_chain) == 32 && offsetof(struct vio_chain, out_num) == 8 &&
+			  offsetof(struct vio_chain, in_num) == 10 &&
+			  offsetof(struct vio_chain, out_len) == 12 &&
+			  offsetof(struct vio_chain, in_len) == 16 &&
+			  offsetof(struct vio_chain, id) == 20 &&
+			  offsetof(struct vio_chain, slots) == 22 &&
+			  offsetof(struct vio_chain, written) == 24,
+		  "iov, out_num out_num out_len, in_len id slots, written");
+VIO_STATIC_ASSERT(sizeof(struct vio_drvq_done) == 16 && offsetof(struct vio_drvq_done, len) == 8,
+		  "token, len");
+VIO_STATIC_ASSERT(sizeof(struct vio_seg) == 16 && offsetof(struct vio_seg, len) == 8, "addr, len");
+
+BODY __m256i all(uint64_t x)
+{
+	return _mm256_set1_epi64x((long long)x);
+}
+
+BODY __m256i two(__m128i a, __m128i b)
+{
+	return _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
+}
+
+BODY __m256i load(const void *p)
+{
+	return _mm256_loadu_si256(p);
+}
+
+BODY void store(void *p, __m256i v)
+{
+	_mm256_storeu_si256(p, v);
+}
+
+BODY bool is_zero(__m256i v)
+{
+	return _mm256_testz_si256(v, v);
+}
+
+/* Four pairs of words, unpacked: lanes in the order 0, 2, 1, 3. */
+struct four {
+	__m256i first, second;
+};
+
+BODY struct four unpack(__m256i pair01, __m256i pair23)
+{
+	return (struct four){ _mm256_unpacklo_epi64(pair01, pair23),
+			      _mm256_unpackhi_epi64(pair01, pair23) };
+}
+
+/* Four descriptors of shared memory: addresses and metas. */
+BODY struct four load_descs(const struct ring_desc *desc)
+{
+	shared_desc *d = (const void *)desc;
+
+	return unpack(two(d[0], d[1]), two(d[2], d[3]));
+}
+
+/* The same from every other 16 bytes of @p: one half of structures of 32 bytes. */
+BODY struct four load_halves(const void *p)
+{
+	const __m128i *h = p;
+
+	return unpack(two(_mm_loadu_si128(&h[0]), _mm_loadu_si128(&h[2])),
+		      two(_mm_loadu_si128(&h[4]), _mm_loadu_si128(&h[6])));
+}
+
+/* The numbers 0 to 3, for lanes of unpacked words, times @by. */
+BODY __m256i lanes(uint64_t by)
+{
+	return _mm256_setr_epi64x(0, (long long)(2 * by), (long long)by, (long long)(3 * by));
+}
+
+/* ---- The device side --------------------------------------------------------------------- */
+
+/* The region in which a burst's buffers are looked for, in vectors. */
+struct region {
+	__m256i guest, size, host;
+};
+
+BODY struct region spread(const struct vio_mem_region *r)
+{
+	return (struct region){ all(r->guest_addr), all(r->size), all((uintptr_t)r->host) };
+}
+
+/*
+ * Where the buffers at @addr of @len bytes lie goes to *@base. Sign bits are set in what is returned
+ * for those that are not wholly in the region, or empty. The first two checks put the offset
+ * between 0 and the size, which is below 2^62, so that the third can't wrap.
+ */
+BODY __m256i map_four(const struct region *r, __m256i addr, __m256i len, __m256i *base)
+{
+	const __m256i off = _mm256_sub_epi64(addr, r->guest);
+	const __m256i left = _mm256_sub_epi64(r->size, off);
+
+	*base = _mm256_add_epi64(off, r->host);
+	return _mm256_or_si256(_mm256_or_si256(off, left),
+			       _mm256_or_si256(_mm256_sub_epi64(left, len),
+					       _mm256_sub_epi64(len, all(1))));
+}
+
+/* Fills in four chains of a buffer each: at @base, of @len bytes; @len_id has the id above it. */
+BODY void put_chains(struct vio_chain *chain, struct vio_iov *iov, __m256i base, __m256i len,
+		     __m256i len_id, const bool write)
+{
+	const __m256i iov01 = _mm256_unpacklo_epi64(base, len);
+	const __m256i iov23 = _mm256_unpackhi_epi64(base, len);
+	const __m256i at = _mm256_add_epi64(all((uintptr_t)&iov[1]), lanes(2 * sizeof(*iov)));
+	const __m256i one_slot = all(UINT64_C(1) << 48), zero = _mm256_setzero_si256();
+	__m256i out, in, head01, head23, tail01, tail23;
+
+	_mm_storeu_si128((void *)&iov[1], _mm256_castsi256_si128(iov01));
+	_mm_storeu_si128((void *)&iov[3], _mm256_extracti128_si256(iov01, 1));
+	_mm_storeu_si128((void *)&iov[5], _mm256_castsi256_si128(iov23));
+	_mm_storeu_si128((void *)&iov[7], _mm256_extracti128_si256(iov23, 1));
+	if (write) {
+		out = all(UINT64_C(1) << 16); /* in_num 1 */
+		in = _mm256_or_si256(len_id, one_slot);
+	} else {
+		out = _mm256_or_si256(_mm256_slli_epi64(len, 32), all(1)); /* out_num 1 */
+		in = _mm256_or_si256(_mm256_and_si256(len_id, all(META_ID)), one_slot);
+	}
+	head01 = _mm256_unpacklo_epi64(at, out);
+	head23 = _mm256_unpackhi_epi64(at, out);
+	tail01 = _mm256_unpacklo_epi64(in, zero);
+	tail23 = _mm256_unpackhi_epi64(in, zero);
+	store(&chain[0], _mm256_permute2x128_si256(head01, tail01, 0x20));
+	store(&chain[1], _mm256_permute2x128_si256(head01, tail01, 0x31));
+	store(&chain[2], _mm256_permute2x128_si256(head23, tail23, 0x20));
+	store(&chain[3], _mm256_permute2x128_si256(head23, tail23, 0x31));
+}
+
+BODY uint32_t packed_pop_alike(const struct ring_desc *desc, uint32_t owner,
+			       const struct vio_mem_region *region, struct vio_chain *chain,
+			       struct vio_iov *iov, uint32_t n, const bool write)
+{
+	const uint32_t flags = owner | (write ? VIO_DESC_F_WRITE : 0);
+	const uint32_t plain = PACKED_OWNER | VIO_DESC_F_NEXT | VIO_DESC_F_INDIRECT |
+			       VIO_DESC_F_WRITE;
+	const __m256i want = all((uint64_t)flags << 48), mask = all((uint64_t)plain << 48);
+	const struct region r = spread(region);
+	uint32_t i;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+		const struct four d = load_descs(&desc[i]);
+		const __m256i len = _mm256_and_si256(d.second, all(LOW_32));
+		__m256i base, bad = map_four(&r, d.first, len, &base);
+		const __m256i odd = _mm256_and_si256(_mm256_xor_si256(d.second, want), mask);
+
+		bad = _mm256_or_si256(_mm256_and_si256(bad, all(SIGN)), odd);
+		if (!is_zero(bad))
+			break;
+		put_chains(&chain[i], &iov[2 * i], base, len,
+			   _mm256_and_si256(d.second, all(META_LEN_ID)), write);
+	}
+	return i;
+}
+
+/* What the first descriptor is decides what the others have to be; a peer that changes it in
+ * between only makes the run end early. */
+BODY uint32_t packed_pop(const struct ring_desc *desc, uint32_t owner,
+			 const struct vio_mem_region *r, struct vio_chain *chain,
+			 struct vio_iov *iov, uint32_t n)
+{
+	if (n < RING_VECTOR || r->size >> 62)
+		return 0;
+	return packed_meta_flags(vio_load(&desc->meta)) & VIO_DESC_F_WRITE ?
+		       packed_pop_alike(desc, owner, r, chain, iov, n, true) :
+		       packed_pop_alike(desc, owner, r, chain, iov, n, false);
+}
+
+BODY uint32_t packed_push(struct ring_desc *desc, uint32_t owner, const struct vio_chain *chains,
+			  uint32_t n)
+{
+	const __m256i flags = all((uint64_t)owner << 48);
+	uint32_t i;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+		const struct four c =
+			load_halves((const char *)&chains[i] + offsetof(struct vio_chain, in_len));
+		const __m256i written = _mm256_and_si256(c.second, all(LOW_32));
+		const __m256i none = _mm256_cmpeq_epi64(written, _mm256_setzero_si256());
+		__m256i meta;
+		__m128i half;
+
+		if (!is_zero(_mm256_xor_si256(_mm256_srli_epi64(c.first, 48), all(1))))
+			break;
+		meta = _mm256_or_si256(written, _mm256_and_si256(c.first, all(META_ID)));
+		meta = _mm256_or_si256(meta, flags);
+		meta = _mm256_or_si256(meta, _mm256_andnot_si256(none, all(PACKED_META_WRITE)));
+		half = _mm256_castsi256_si128(meta);
+		_mm_storel_epi64((void *)&desc[i].meta, half);
+		_mm_storeh_pd((void *)&desc[i + 2].meta, _mm_castsi128_pd(half));
+		half = _mm256_extracti128_si256(meta, 1);
+		_mm_storel_epi64((void *)&desc[i + 1].meta, half);
+		_mm_storeh_pd((void *)&desc[i + 3].meta, _mm_castsi128_pd(half));
+	}
+	return i;
+}
+
+BODY uint32_t split_pop_alike(const struct ring_desc *desc, uint32_t mask, const uint16_t *heads,
+			      uint8_t *taken, const struct vio_mem_region *region,
+			      struct vio_chain *chain, struct vio_iov *iov, uint32_t n,
+			      const bool write)
+{
+	const __m256i want = all(write ? SPLIT_META_WRITE : 0);
+	const __m256i plain = all(SPLIT_META_NEXT | SPLIT_META_INDIRECT | SPLIT_META_WRITE);
+	const struct region r = spread(region);
+	uint32_t i;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+		const uint64_t ids = *(const volatile any_u64 *)(const void *)&heads[i];
+		const uint64_t id = (uint16_t)ids;
+		any_u32 *const were = (void *)&taken[id];
+		struct four d;
+		__m256i len, base, bad, odd;
+
+		if (id + RING_VECTOR - 1 > mask || ids != FOLLOWING(id) || *were != 0)
+			break;
+		d = load_descs(&desc[id]);
+		len = _mm256_and_si256(d.second, all(LOW_32));
+		bad = map_four(&r, d.first, len, &base);
+		odd = _mm256_and_si256(_mm256_xor_si256(d.second, want), plain);
+		bad = _mm256_or_si256(_mm256_and_si256(bad, all(SIGN)), odd);
+		if (!is_zero(bad))
+			break;
+		*were = 0x01010101;
+		put_chains(&chain[i], &iov[2 * i], base, len,
+			   _mm256_or_si256(len, _mm256_add_epi64(all(id << 32),
+								 lanes(UINT64_C(1) << 32))),
+			   write);
+	}
+	return i;
+}
+
+BODY uint32_t split_pop(const struct ring_desc *desc, uint32_t mask, const uint16_t *heads,
+			uint8_t *taken, const struct vio_mem_region *r, struct vio_chain *chain,
+			struct vio_iov *iov, uint32_t n)
+{
+	if (n < RING_VECTOR || r->size >> 62)
+		return 0;
+	return vio_load(&desc[vio_load(heads) & mask].meta) & SPLIT_META_WRITE ?
+		       split_pop_alike(desc, mask, heads, taken, r, chain, iov, n, true) :
+		       split_pop_alike(desc, mask, heads, taken, r, chain, iov, n, false);
+}
+
+BODY uint32_t split_push(uint64_t *shared, uint64_t *shadow, uint8_t *taken,
+			 const struct vio_chain *chains, uint32_t n)
+{
+	uint32_t i, k;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+		const struct four c =
+			load_halves((const char *)&chains[i] + offsetof(struct vio_chain, in_len));
+		const __m256i id = _mm256_and_si256(_mm256_srli_epi64(c.first, 32), all(0xffff));
+		__m256i elem = _mm256_or_si256(id, _mm256_slli_epi64(c.second, 32));
+
+		for (k = 0; k < RING_VECTOR; k++)
+			taken[chains[i + k].id] = 0;
+		elem = _mm256_permute4x64_epi64(elem, 0xd8);
+		if (is_zero(_mm256_xor_si256(elem, load(&shadow[i]))))
+			continue;
+		store(&shadow[i], elem);
+		store(&shared[i], elem);
+	}
+	return i;
+}
+
+/* ---- The driver side --------------------------------------------------------------------- */
+
+/* Slots of four buffers of one descriptor and @in_len bytes, tokens as they lie in memory. */
+BODY void put_slots(struct ring_slot *slots, const void *tokens, __m256i in_len)
+{
+	const __m256i token = _mm256_permute4x64_epi64(load(tokens), 0xd8);
+	const __m256i word = _mm256_or_si256(in_len, all((uint64_t)RING_SHAPE_ONE << 32));
+
+	store(&slots[0], _mm256_unpacklo_epi64(token, word));
+	store(&slots[2], _mm256_unpackhi_epi64(token, word));
+}
+
+/*
+ * Takes the buffers out of four slots whose used lengths are @len, lanes unpacked. False when they
+ * are not all in flight and plain, or a length is above what was posted.
+ */
+BODY bool take_slots(struct ring_slot *slots, __m256i len, struct vio_drvq_done *done)
+{
+	const struct four s = unpack(load(&slots[0]), load(&slots[2]));
+	const __m256i shape =
+		_mm256_xor_si256(_mm256_srli_epi64(s.second, 32), all(RING_SHAPE_ONE));
+	const __m256i in_len = _mm256_and_si256(s.second, all(LOW_32));
+	const __m256i over = _mm256_and_si256(_mm256_sub_epi64(in_len, len), all(SIGN));
+	const __m256i none = _mm256_cmpeq_epi64(s.first, _mm256_setzero_si256());
+
+	if (!is_zero(_mm256_or_si256(_mm256_or_si256(shape, over), none)))
+		return false;
+	store(&slots[0], _mm256_setzero_si256());
+	store(&slots[2], _mm256_setzero_si256());
+	store(&done[0], _mm256_unpacklo_epi64(s.first, len));
+	store(&done[2], _mm256_unpackhi_epi64(s.first, len));
+	return true;
+}
+
+/* Four descriptors of ids from @id on. */
+BODY void packed_add_four(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
+			  uint64_t id, const struct vio_seg *segs, const void *tokens)
+{
+	const __m256i keep = _mm256_setr_epi64x(-1, (long long)LOW_32, -1, (long long)LOW_32);
+	const uint64_t above = id << 32 | (uint64_t)flags << 48, next = UINT64_C(1) << 32;
+	const __m256i meta01 =
+		_mm256_setr_epi64x(0, (long long)above, 0, (long long)(above + next));
+	const __m256i meta23 = _mm256_add_epi64(
+		meta01, _mm256_setr_epi64x(0, (long long)(2 * next), 0, (long long)(2 * next)));
+	const __m256i seg01 = _mm256_and_si256(load(&segs[0]), keep);
+	const __m256i seg23 = _mm256_and_si256(load(&segs[2]), keep);
+	const uint64_t write = flags & VIO_DESC_F_WRITE ? UINT64_MAX : 0;
+
+	store(&desc[0], _mm256_or_si256(seg01, meta01));
+	store(&desc[2], _mm256_or_si256(seg23, meta23));
+	put_slots(slots, tokens, _mm256_and_si256(_mm256_unpackhi_epi64(seg01, seg23), all(write)));
+}
+
+BODY uint32_t packed_add(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
+			 const uint16_t *ids, const struct vio_seg *segs, void *const *tokens,
+			 uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+		const uint64_t four = *(const any_u64 *)(const void *)&ids[i];
+		const uint64_t id = (uint16_t)four;
+
+		if (four != FOLLOWING(id))
+			break;
+		packed_add_four(&desc[i], flags, &slots[id], id, &segs[i], &tokens[i]);
+	}
+	return i;
+}
+
+BODY uint32_t packed_add_in_order(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
+				  uint32_t id, const struct vio_seg *segs, void *const *tokens,
+				  uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR)
+		packed_add_four(&desc[i], flags, &slots[i], id + i, &segs[i], &tokens[i]);
+	return i;
+}
+
+/* Takes four used descriptors whose ids have to be @id and those that follow. */
+BODY bool packed_reap_four(__m256i meta, uint32_t owner, struct ring_slot *slots, uint64_t id,
+			   struct vio_drvq_done *done)
+{
+	const __m256i want =
+		_mm256_add_epi64(all((uint64_t)owner << 48 | id << 32), lanes(UINT64_C(1) << 32));
+	const __m256i mask = all((uint64_t)PACKED_OWNER << 48 | META_ID);
+
+	return is_zero(_mm256_and_si256(_mm256_xor_si256(meta, want), mask)) &&
+	       take_slots(slots, _mm256_and_si256(meta, all(LOW_32)), done);
+}
+
+BODY uint32_t packed_reap(const struct ring_desc *desc, uint32_t owner, struct ring_slot *slots,
+			  uint32_t num, uint16_t *ids, struct vio_drvq_done *done, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+		const __m256i meta = load_descs(&desc[i]).second;
+		const uint64_t first = (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(meta));
+		const uint64_t id = packed_meta_id(first);
+
+		if (id + RING_VECTOR > num ||
+		    !packed_reap_four(meta, owner, &slots[id], id, &done[i]))
+			break;
+		*(any_u64 *)(void *)&ids[i] = FOLLOWING(id);
+	}
+	return i;
+}
+
+BODY uint32_t packed_reap_in_order(const struct ring_desc *desc, uint32_t owner,
+				   struct ring_slot *slots, uint32_t id, struct vio_drvq_done *done,
+				   uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR)
+		if (!packed_reap_four(load_descs(&desc[i]).second, owner, &slots[i], id + i,
+				      &done[i]))
+			break;
+	return i;
+}
+
+BODY uint32_t split_add(struct ring_desc *desc, struct ring_desc *shadow, struct ring_slot *slots,
+			const uint16_t *ids, uint16_t *heads, uint16_t *heads_shadow,
+			uint64_t flags, const struct vio_seg *segs, void *const *tokens, uint32_t n)
+{
+	const __m256i keep = _mm256_setr_epi64x(-1, (long long)LOW_32, -1, (long long)LOW_32);
+	const __m256i above = _mm256_setr_epi64x(0, (long long)flags, 0, (long long)flags);
+	const __m256i write = all(flags & SPLIT_META_WRITE ? LOW_32 : 0);
+	uint32_t i;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+		const uint64_t four = *(const any_u64 *)(const void *)&ids[i];
+		const uint64_t id = (uint16_t)four;
+		__m256i new01, new23, diff01, diff23;
+
+		if (four != FOLLOWING(id))
+			break;
+		new01 = _mm256_or_si256(_mm256_and_si256(load(&segs[i]), keep), above);
+		new23 = _mm256_or_si256(_mm256_and_si256(load(&segs[i + 2]), keep), above);
+		diff01 = _mm256_xor_si256(new01, load(&shadow[id]));
+		diff23 = _mm256_xor_si256(new23, load(&shadow[id + 2]));
+		if (!is_zero(_mm256_or_si256(diff01, diff23))) {
+			store(&shadow[id], new01);
+			store(&shadow[id + 2], new23);
+			store(&desc[id], new01);
+			store(&desc[id + 2], new23);
+		}
+		put_slots(&slots[id], &tokens[i],
+			  _mm256_and_si256(_mm256_unpackhi_epi64(new01, new23), write));
+		if (*(any_u64 *)(void *)&heads_shadow[i] != four) {
+			*(any_u64 *)(void *)&heads_shadow[i] = four;
+			*(any_u64 *)(void *)&heads[i] = four;
+		}
+	}
+	return i;
+}
+
+BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *slots,
+			 uint16_t *ids, struct vio_drvq_done *done, uint32_t n)
+{
+	const __m256i follow = _mm256_setr_epi64x(0, 1, 2, 3);
+	uint32_t i;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+		const __m256i elem = *(const volatile __m256i_u *)(const volatile void *)&used[i];
+		const uint64_t id = (uint32_t)_mm_cvtsi128_si32(_mm256_castsi256_si128(elem));
+		const __m256i want = _mm256_add_epi64(all(id), follow);
+		__m256i len;
+
+		if (id + RING_VECTOR - 1 > mask ||
+		    !is_zero(_mm256_and_si256(_mm256_xor_si256(elem, want), all(LOW_32))))
+			break;
+		len = _mm256_permute4x64_epi64(_mm256_srli_epi64(elem, 32), 0xd8);
+		if (!take_slots(&slots[id], len, &done[i]))
+			break;
+		*(any_u64 *)(void *)&ids[i] = FOLLOWING(id);
+	}
+	return i;
+}
+
+/* ---- One set for each level ----------------------------------------------------------------- */
+
+#define PACKED_POP_ARGS                                                        \
+	const struct ring_desc *d, uint32_t o, const struct vio_mem_region *r, \
+		struct vio_chain *c, struct vio_iov *v, uint32_t n
+#define PACKED_PUSH_ARGS struct ring_desc *d, uint32_t o, const struct vio_chain *c, uint32_t n
+#define PACKED_ADD_ARGS                                                          \
+	struct ring_desc *d, uint32_t f, struct ring_slot *s, const uint16_t *i, \
+		const struct vio_seg *g, void *const *t, uint32_t n
+#define PACKED_REAP_ARGS                                                                     \
+	const struct ring_desc *d, uint32_t o, struct ring_slot *s, uint32_t m, uint16_t *i, \
+		struct vio_drvq_done *e, uint32_t n
+#define PACKED_ADD_IN_ORDER_ARGS                                                                   \
+	struct ring_desc *d, uint32_t f, struct ring_slot *s, uint32_t i, const struct vio_seg *g, \
+		void *const *t, uint32_t n
+#define PACKED_REAP_IN_ORDER_ARGS                                               \
+	const struct ring_desc *d, uint32_t o, struct ring_slot *s, uint32_t i, \
+		struct vio_drvq_done *e, uint32_t n
+#define SPLIT_POP_ARGS                                                        \
+	const struct ring_desc *d, uint32_t m, const uint16_t *h, uint8_t *k, \
+		const struct vio_mem_region *r, struct vio_chain *c, struct vio_iov *v, uint32_t n
+#define SPLIT_PUSH_ARGS uint64_t *u, uint64_t *w, uint8_t *k, const struct vio_chain *c, uint32_t n
+#define SPLIT_ADD_ARGS                                                                         \
+	struct ring_desc *d, struct ring_desc *w, struct ring_slot *s, const uint16_t *i,      \
+		uint16_t *h, uint16_t *x, uint64_t f, const struct vio_seg *g, void *const *t, \
+		uint32_t n
+#define SPLIT_REAP_ARGS                                                                           \
+	const uint64_t *u, uint32_t m, struct ring_slot *s, uint16_t *i, struct vio_drvq_done *e, \
+		uint32_t n
+
+#define KERNEL(target, level, name, args, call)     \
+	target static uint32_t name##_##level(args) \
+	{                                           \
+		return name call;                   \
+	}
+
+#define KERNELS(target, level)                                                                     \
+	KERNEL(target, level, packed_pop, PACKED_POP_ARGS, (d, o, r, c, v, n))                     \
+	KERNEL(target, level, packed_push, PACKED_PUSH_ARGS, (d, o, c, n))                         \
+	KERNEL(target, level, packed_add, PACKED_ADD_ARGS, (d, f, s, i, g, t, n))                  \
+	KERNEL(target, level, packed_reap, PACKED_REAP_ARGS, (d, o, s, m, i, e, n))                \
+	KERNEL(target, level, packed_add_in_order, PACKED_ADD_IN_ORDER_ARGS,                       \
+	       (d, f, s, i, g, t, n))                                                              \
+	KERNEL(target, level, packed_reap_in_order, PACKED_REAP_IN_ORDER_ARGS, (d, o, s, i, e, n)) \
+	KERNEL(target, level, split_pop, SPLIT_POP_ARGS, (d, m, h, k, r, c, v, n))                 \
+	KERNEL(target, level, split_push, SPLIT_PUSH_ARGS, (u, w, k, c, n))                        \
+	KERNEL(target, level, split_add, SPLIT_ADD_ARGS, (d, w, s, i, h, x, f, g, t, n))           \
+	KERNEL(target, level, split_reap, SPLIT_REAP_ARGS, (u, m, s, i, e, n))                     \
+	static const struct ring_vector kernels_##level = {                                        \
+		.packed_pop = packed_pop_##level,                                                  \
+		.packed_push = packed_push_##level,                                                \
+		.packed_add = packed_add_##level,                                                  \
+		.packed_reap = packed_reap_##level,                                                \
+		.packed_add_in_order = packed_add_in_order_##level,                                \
+		.packed_reap_in_order = packed_reap_in_order_##level,                              \
+		.split_pop = split_pop_##level,                                                    \
+		.split_push = split_push_##level,                                                  \
+		.split_add = split_add_##level,                                                    \
+		.split_reap = split_reap_##level,                                                  \
+	}
+
+KERNELS(AVX2, avx2);
+KERNELS(AVX512, avx512);
+
+const struct ring_vector *vio_ring_vector(void)
+{
+	static const struct ring_vector *const levels[VIO_SIMD_LEVELS] = {
+		[VIO_SIMD_AVX2] = &kernels_avx2,
+		[VIO_SIMD_AVX512] = &kernels_avx512,
+	};
+
+	return levels[vio_simd_level()];
+}
+
+#else
+
+const struct ring_vector *vio_ring_vector(void)
+{
+	return NULL;
+}
+
+#endif

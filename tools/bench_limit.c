@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The two-core limit, by searching, and `vioduct bench limit`.
+ *
+ * How fast two cores hand frames over depends on where the buffers lie, how many there are and in
+ * what bursts and order they are used, and in which way it does differs from one processor to the
+ * next. So all combinations of some values of each are tried, for half a millisecond at a
+ * time; the best of them are tried again for longer, and so on until one is left. All that are still in the
+ * race take turns, and the median of a way's turns counts: a moment in which the machine did
+ * something else is then no way's fault.
+ *
+ * There are two limits. Buffers of a ring have to have room for whatever frame comes, so the lines
+ * that are touched lie far apart when frames are small. Frames that are packed side by side go
+ * faster, because the processor foresees which line comes next; no ring can do that, but it is what
+ * two cores can do.
+ */
+#include "bench_limit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/bits.h"
+#include "bench.h"
+#include "bench_stat.h"
+#include "tool.h"
+
+#define COMMAND	    "bench"
+#define LINE	    64u
+#define BUFFER_ROOM 2048u /* as the halves' own */
+#define MAX_TURNS   5
+#define MAX_WAYS    192
+
+static const uint32_t depths[] = { 64, 256, 1024, 2048, BENCH_HANDOVER_DEPTH_MAX };
+static const uint32_t bursts[] = { BENCH_HANDOVER_BURST_MIN, 32, 64, BENCH_HANDOVER_BURST_MAX };
+static const uint32_t aheads[] = { 0, 32 };
+
+static const char *const kind_names[] = {
+	[BENCH_LIMIT_BUFFERS] = "two-core limit",
+	[BENCH_LIMIT_PACKED] = "limit, packed",
+};
+
+const char *bench_limit_name(enum bench_limit_kind kind)
+{
+	return kind_names[kind];
+}
+
+uint32_t bench_limit_stride(enum bench_limit_kind kind, uint32_t size, unsigned wider)
+{
+	uint32_t room = kind == BENCH_LIMIT_BUFFERS ? vio_max(size, BUFFER_ROOM) : size;
+
+	return (((room + LINE - 1) / LINE | 1) + 2 * wider) * LINE;
+}
+
+uint64_t bench_limit_bytes(uint32_t size)
+{
+	return (uint64_t)BENCH_HANDOVER_DEPTH_MAX *
+	       bench_limit_stride(BENCH_LIMIT_BUFFERS, size, 1);
+}
+
+void bench_way_format(const struct bench_way *way, char text[BENCH_WAY_TEXT])
+{
+	snprintf(text, BENCH_WAY_TEXT,
+		 "stride %u, depth %u, burst %u, %s, prefetch %u lines, vectors of %u", way->stride,
+		 way->depth, way->burst, way->lifo ? "LIFO" : "FIFO", way->ahead, way->vec);
+}
+
+/* ------------------------------------------------------------------------------------------
+ * The search
+ */
+struct candidate {
+	struct bench_way way;
+	double turns[MAX_TURNS];
+	double mpps; /* their median */
+};
+
+/* How a stage tries those that are left, and how many go on. */
+static const struct stage {
+	double seconds;
+	unsigned turns, keep;
+	bool widths; /* each with all widths of vectors, no longer with the widest alone */
+} stages[] = {
+	{ 0.0005, 3, 24, false },
+	{ 0.002, 3, 8, false },
+	{ 0.003, 5, 4, true },
+	{ 0.010, 5, 1, false },
+};
+
+/* All but the stride, from the number of a combination. False when these do not go together. */
+static bool make_way(unsigned number, struct bench_way *way)
+{
+	way->depth = depths[number % vio_array_size(depths)];
+	number /= vio_array_size(depths);
+	way->burst = bursts[number % vio_array_size(bursts)];
+	number /= vio_array_size(bursts);
+	way->ahead = aheads[number % vio_array_size(aheads)];
+	number /= vio_array_size(aheads);
+	way->lifo = number & 1;
+	return way->burst * 2 <= way->depth;
+}
+
+static unsigned list_candidates(enum bench_limit_kind kind, uint32_t size, struct candidate *list)
+{
+	uint32_t vecs[BENCH_HANDOVER_VECS];
+	struct bench_way way = { .size = size };
+	unsigned i, wider, n = 0;
+
+	bench_handover_vecs(vecs);
+	way.vec = vecs[0];
+	for (i = 0;
+	     i < 2 * vio_array_size(depths) * vio_array_size(bursts) * vio_array_size(aheads); i++)
+		for (wider = 0; wider < 2 && make_way(i, &way); wider++) {
+			way.stride = bench_limit_stride(kind, size, wider);
+			list[n++].way = way;
+		}
+	return n;
+}
+
+/* Adds the narrower vectors to each of @n. Returns how many there are then. */
+static unsigned add_widths(struct candidate *list, unsigned n)
+{
+	uint32_t vecs[BENCH_HANDOVER_VECS];
+	unsigned num_vecs = bench_handover_vecs(vecs), all = n, i, v;
+
+	for (i = 0; i < n; i++)
+		for (v = 1; v < num_vecs; v++) {
+			list[all] = list[i];
+			list[all++].way.vec = vecs[v];
+		}
+	return all;
+}
+
+/* The fastest first. */
+static int by_speed(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	return (x->mpps < y->mpps) - (x->mpps > y->mpps);
+}
+
+static int run_stage(struct bench_handover *handover, const struct stage *stage,
+		     struct candidate *list, unsigned n)
+{
+	unsigned turn, i;
+	int ret;
+
+	for (turn = 0; turn < stage->turns; turn++)
+		for (i = 0; i < n; i++) {
+			ret = bench_handover_run(handover, &list[i].way, stage->seconds,
+						 &list[i].turns[turn]);
+			if (ret)
+				return ret;
+		}
+	for (i = 0; i < n; i++)
+		list[i].mpps = bench_spread_of(list[i].turns, stage->turns, 1).median;
+	qsort(list, n, sizeof(list[0]), by_speed);
+	return 0;
+}
+
+int bench_limit_search(struct bench_handover *handover, enum bench_limit_kind kind, uint32_t size,
+		       struct bench_way *way)
+{
+	struct candidate *list = calloc(MAX_WAYS, sizeof(*list));
+	unsigned n, i;
+	int ret = 0;
+
+	if (!list)
+		return tool_fail(COMMAND, "out of memory");
+	n = list_candidates(kind, size, list);
+	for (i = 0; i < vio_array_size(stages) && !ret && !front_ending; i++) {
+		if (stages[i].widths)
+			n = add_widths(list, n);
+		ret = run_stage(handover, &stages[i], list, n);
+		n = vio_min(n, stages[i].keep);
+	}
+	*way = list[0].way;
+	free(list);
+	return ret;
+}
+
+/* ------------------------------------------------------------------------------------------
+ * vioduct bench limit
+ */
+struct limit {
+	struct bench_rounds opt;
+	struct bench_cores cores;
+	struct bench_handover *handover;
+	struct bench_way ways[BENCH_MAX_SIZES][BENCH_LIMIT_NR];
+	double *mpps; /* by size, kind and round */
+};
+
+static double *mpps_of(const struct limit *limit, unsigned size, unsigned kind)
+{
+	return limit->mpps + (size * BENCH_LIMIT_NR + kind) * limit->opt.rounds;
+}
+
+static int search(struct limit *limit)
+{
+	unsigned i, kind;
+	int ret = 0;
+
+	for (i = 0; i < limit->opt.num_sizes; i++)
+		for (kind = 0; kind < BENCH_LIMIT_NR && !ret; kind++)
+			ret = bench_limit_search(limit->handover, kind, limit->opt.sizes[i],
+						 &limit->ways[i][kind]);
+	return ret;
+}
+
+/* All rounds. How many were done goes to *@rounds. */
+static int run_rounds(struct limit *limit, unsigned *rounds)
+{
+	unsigned round, i, kind;
+	int ret;
+
+	for (round = 0; round < limit->opt.rounds; round++) {
+		for (i = 0; i < limit->opt.num_sizes; i++)
+			for (kind = 0; kind < BENCH_LIMIT_NR; kind++) {
+				ret = bench_handover_run(limit->handover, &limit->ways[i][kind],
+							 limit->opt.seconds,
+							 &mpps_of(limit, i, kind)[round]);
+				if (ret || front_ending)
+					return ret;
+			}
+		*rounds = round + 1;
+	}
+	return 0;
+}
+
+static void print_row(const struct limit *limit, unsigned size, unsigned kind, unsigned rounds)
+{
+	struct bench_spread mpps = bench_spread_of(mpps_of(limit, size, kind), rounds, 1);
+	const struct bench_way *way = &limit->ways[size][kind];
+	char text[BENCH_WAY_TEXT];
+
+	bench_way_format(way, text);
+	printf("%-18s %6u  %7.3f (%7.3f to %7.3f)  %8.3f  %s\n", kind_names[kind], way->size,
+	       mpps.median, mpps.min, mpps.max, mpps.median * way->size * 8 / 1e3, text);
+}
+
+static json_t *way_json(const struct limit *limit, unsigned size, unsigned kind, unsigned rounds)
+{
+	struct bench_spread mpps = bench_spread_of(mpps_of(limit, size, kind), rounds, 1);
+	const struct bench_way *way = &limit->ways[size][kind];
+
+	return json_pack("{s:o, s:i, s:i, s:i, s:s, s:i, s:i}", "mpps", bench_spread_json(&mpps),
+			 "stride", (int)way->stride, "depth", (int)way->depth, "burst",
+			 (int)way->burst, "recycling", way->lifo ? "lifo" : "fifo",
+			 "prefetch_lines", (int)way->ahead, "vector_bytes", (int)way->vec);
+}
+
+/* The limit of a size, and in it the other one. */
+static json_t *size_json(const struct limit *limit, unsigned size, unsigned rounds)
+{
+	json_t *row = json_pack("{s:i}", "size", (int)limit->opt.sizes[size]);
+
+	json_object_update_new(row, way_json(limit, size, BENCH_LIMIT_BUFFERS, rounds));
+	json_object_set_new(row, "packed", way_json(limit, size, BENCH_LIMIT_PACKED, rounds));
+	return row;
+}
+
+static void print_json(const struct limit *limit, unsigned rounds)
+{
+	json_t *results = json_array(), *root;
+	unsigned i;
+
+	for (i = 0; i < limit->opt.num_sizes; i++)
+		json_array_append_new(results, size_json(limit, i, rounds));
+	root = json_pack("{s:i, s:f, s:[i, i], s:o}", "rounds", (int)rounds, "seconds",
+			 limit->opt.seconds, "cores", limit->cores.driver, limit->cores.device,
+			 "results", results);
+	json_dumpf(root, stdout, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
+	printf("\n");
+	json_decref(root);
+}
+
+static void print_table(const struct limit *limit, unsigned rounds)
+{
+	unsigned i, kind;
+
+	printf("median of %u rounds of %g s (least to most); cores %d and %d\n"
+	       "%-18s %6s  %-29s %8s  %s\n",
+	       rounds, limit->opt.seconds, limit->cores.driver, limit->cores.device, "", "bytes",
+	       "Mpps", "Gbit/s", "buffers");
+	for (i = 0; i < limit->opt.num_sizes; i++)
+		for (kind = 0; kind < BENCH_LIMIT_NR; kind++)
+			print_row(limit, i, kind, rounds);
+}
+
+static int measure(struct limit *limit)
+{
+	unsigned i, rounds = 0;
+	uint64_t bytes = 0;
+	int ret;
+
+	for (i = 0; i < limit->opt.num_sizes; i++)
+		bytes = vio_max(bytes, bench_limit_bytes(limit->opt.sizes[i]));
+	ret = bench_handover_create(bytes, &limit->cores, &limit->handover);
+	if (!ret)
+		ret = search(limit);
+	if (!ret && !front_ending)
+		ret = run_rounds(limit, &rounds);
+	if (rounds)
+		(limit->opt.json ? print_json : print_table)(limit, rounds);
+	else if (!ret)
+		ret = tool_fail(COMMAND, "ended before the first round was through");
+	bench_handover_destroy(limit->handover);
+	return ret;
+}
+
+int bench_limit(int argc, char **argv)
+{
+	struct limit limit = {
+		.opt = { .sizes = { 64, 128, 256, 512, 1024, 1518, 9000 },
+			 .num_sizes = 7,
+			 .rounds = 5,
+			 .seconds = 0.2 },
+	};
+	sigset_t mask;
+	int ret;
+
+	ret = bench_parse_rounds(argc, argv, &limit.opt);
+	if (ret)
+		return ret;
+	limit.cores = bench_choose_cores();
+	if (limit.cores.device < 0)
+		return tool_fail(COMMAND, "limit: needs two cores to run on");
+	limit.mpps = calloc((size_t)limit.opt.num_sizes * BENCH_LIMIT_NR * limit.opt.rounds,
+			    sizeof(limit.mpps[0]));
+	if (!limit.mpps)
+		return tool_fail(COMMAND, "out of memory");
+	mask = front_catch_signals();
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	bench_pin(limit.cores.driver);
+	ret = measure(&limit);
+	free(limit.mpps);
+	return ret;
+}
