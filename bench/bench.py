@@ -173,7 +173,7 @@ def collect_cells(options, left_out):
 
 
 class Taken:
-    """All that was measured. Each part leaves its own empty when it was not wanted or not possible."""
+    """All that was measured; what was not wanted or not possible is empty."""
 
     def __init__(self):
         self.samples = measure.Samples()

@@ -7,6 +7,7 @@
  *						two pinned threads; Mpps, medians and spread
  *	bench_ring --count N [--mode MODE] [--shuffle] [--pieces 1|2] [--in]
  *						one thread, ring work only, for callgrind
+ *	--level scalar|avx2|avx512		not the best that the processor has
  *
  * MODE is split, packed, split-in-order or packed-in-order; split unless said for --count, else all.
  *
@@ -33,6 +34,7 @@
 
 #include "base/barrier.h"
 #include "base/bits.h"
+#include "base/simd.h"
 
 #define NUM	   1024u
 #define BURST	   32u
@@ -188,33 +190,29 @@ static inline void mark(struct bench *b, uint64_t frames)
 
 /* ---- Two threads ------------------------------------------------------------------------- */
 
-/* Segments and buffers of a burst, filled once: only the addresses change. */
+/* The pieces of a burst, filled once: only the addresses change. */
 struct burst {
 	struct vio_seg segs[BURST];
-	struct vio_drvq_buf bufs[BURST];
+	bool in;
 };
 
 static void burst_init(struct burst *burst, bool in)
 {
 	unsigned i;
 
-	for (i = 0; i < BURST; i++) {
+	burst->in = in;
+	for (i = 0; i < BURST; i++)
 		burst->segs[i].len = FRAME;
-		burst->bufs[i] = (struct vio_drvq_buf){ .segs = &burst->segs[i],
-							.out_num = !in,
-							.in_num = in };
-	}
 }
 
 static void post(struct bench *b, struct burst *burst, char **frames, unsigned n)
 {
 	unsigned i;
 
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
 		burst->segs[i].addr = guest(b, frames[i]);
-		burst->bufs[i].token = frames[i];
-	}
-	if (vio_drvq_add_burst(b->drv, burst->bufs, n) != (int)n)
+	if (vio_drvq_add_singles(b->drv, burst->segs, (void *const *)frames, n, burst->in) !=
+	    (int)n)
 		fail("ring refused buffers");
 }
 
@@ -268,6 +266,8 @@ static void device_rx(struct bench *b)
 			continue;
 		}
 		for (i = 0; i < n; i++)
+			vio_prefetch_read(chains[i].iov->base);
+		for (i = 0; i < n; i++)
 			sum += frame_read(chains[i].iov->base);
 		vio_devq_push_burst(b->dev, chains, (unsigned)n);
 		vio_devq_publish(b->dev);
@@ -320,6 +320,8 @@ static void fill(struct bench *b, struct vio_chain *chains, int n, uint64_t sent
 {
 	int i;
 
+	for (i = 0; i < n; i++)
+		vio_prefetch_write(chains[i].iov->base);
 	for (i = 0; i < n; i++) {
 		frame_write(chains[i].iov->base, sent + (unsigned)i);
 		chains[i].written = FRAME;
@@ -517,15 +519,19 @@ static void count(struct bench *b, const struct mode *mode, unsigned pieces, boo
 	struct vio_drvq_done done[BURST];
 	struct vio_chain chains[BURST];
 	struct vio_iov iov[3 * BURST];
+	void *tokens[BURST];
 	uint64_t passed;
+	int added;
 	unsigned i, step = shuffle ? 7 : 0;
 
 	ring_init(b, mode->features);
-	for (i = 0; i < BURST; i++)
+	for (i = 0; i < BURST; i++) {
+		tokens[i] = &bufs[i];
 		bufs[i] = (struct vio_drvq_buf){ .segs = &segs[pieces * i],
 						 .out_num = (uint16_t)(in ? 0 : pieces),
 						 .in_num = (uint16_t)(in ? pieces : 0),
 						 .token = &bufs[i] };
+	}
 	for (passed = 0; passed < b->frames; passed += BURST) {
 		for (i = 0; i < pieces * BURST; i++) {
 			uint64_t place = passed * pieces + i;
@@ -534,7 +540,9 @@ static void count(struct bench *b, const struct mode *mode, unsigned pieces, boo
 			segs[i].addr = guest(b, b->data + place % NUM * STRIDE);
 			segs[i].len = FRAME;
 		}
-		if (vio_drvq_add_burst(b->drv, bufs, BURST) != (int)BURST)
+		added = pieces == 1 ? vio_drvq_add_singles(b->drv, segs, tokens, BURST, in) :
+				      vio_drvq_add_burst(b->drv, bufs, BURST);
+		if (added != (int)BURST)
 			fail("ring refused buffers");
 		vio_drvq_publish(b->drv);
 		if (vio_devq_pop_burst(b->dev, b->mem, chains, BURST, iov, 3 * BURST) != BURST)
@@ -562,6 +570,17 @@ static const struct mode *find_mode(const char *name)
 	exit(2);
 }
 
+static void force_level(const char *name)
+{
+	enum vio_simd level;
+
+	for (level = VIO_SIMD_SCALAR; level < VIO_SIMD_LEVELS; level++)
+		if (strcmp(vio_simd_name(level), name) == 0 && vio_simd_force(level) == level)
+			return;
+	fprintf(stderr, "bench_ring: --level %s: not scalar, avx2 or avx512, or not here\n", name);
+	exit(2);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -572,6 +591,7 @@ int main(int argc, char **argv)
 		{ "shuffle", no_argument, NULL, 's' },
 		{ "in", no_argument, NULL, 'i' },
 		{ "mode", required_argument, NULL, 'm' },
+		{ "level", required_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct bench b = { .frames = 8u << 20 };
@@ -602,6 +622,9 @@ int main(int argc, char **argv)
 			break;
 		case 'm':
 			mode = find_mode(optarg);
+			break;
+		case 'l':
+			force_level(optarg);
 			break;
 		default:
 			return 2;

@@ -4,8 +4,8 @@
 A path is a command line of bench_ring (the ring alone) or bench_path (driver and device joined in
 one thread) that moves a given number of frames. Each is run with FRAMES and with half of them; the
 difference belongs to the frames alone, set-up and end fall out. The bench programs' own work falls
-out too: what is left is counted by the source folder that the instruction comes from; inlined code of
-src/base and of public headers counts for the function that it is part of.
+out too. What is left is counted by the source folder that the instruction comes from; inlined code
+of src/base and of public headers counts for the function that it is part of.
 
 The same program executes the same instructions each time, so a difference is a change of the code,
 of the compiler or of the processor's kind (vectors of another width), never of the day.

@@ -4,9 +4,10 @@
 
 Four combinations (driver/device) over a real vhost-user socket, the driver on one core and the
 device on another. One frame is under way at a time; its way through the driver, to the device that
-sends it back, and out of the driver again is what counts. Our driver is `vioduct bench driver --mode
-latency`; DPDK's is bench/dpdk/echo.c, which is compiled here and shares frames and histogram with
-ours. Devices: testpmd, whose vhost port forwards to itself (or swaps addresses), and our `loop`.
+sends it back, and out of the driver again is what counts. Our driver is `vioduct bench driver` with
+`--mode latency`; DPDK's is bench/dpdk/echo.c, which is compiled here and has frames and histogram
+in common with ours. Devices: testpmd, whose vhost port forwards to itself (or swaps addresses), and
+our back end `loop`.
 
 Combinations take turns, round by round; medians, and their ratio to dpdk/dpdk, are what to look at.
 Needs what testpmd needs (root, hugepages, two cores) and DPDK's headers; without, it says so.
@@ -41,7 +42,7 @@ def compile_echo(directory):
         raise LeftOut("DPDK's driver: " + one_line(flags.stderr or flags.stdout))
     sources = ("bench/dpdk/echo.c", "tools/bench_frame.c", "tools/bench_stat.c", "src/net/csum.c")
     command = [os.environ.get("CC", "cc"), "-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Iinclude",
-               "-Isrc", "-Itools", "-o", program, *sources, *flags.stdout.split()]
+               "-Isrc", "-o", program, *sources, *flags.stdout.split()]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode != 0:
         raise LeftOut("DPDK's driver does not compile: " + one_line(done.stderr))

@@ -178,7 +178,8 @@ def sizes_table(samples):
                   for kind in (own.BARE, own.PACKED)]
         for direction in peers.DIRECTIONS:
             fields += [spread_text(samples.spread(own.BOTH, size, direction)),
-                       number(samples.ratio(own.BOTH, (size, direction), own.LIMIT, (own.BARE, size)))]
+                       number(samples.ratio(own.BOTH, (size, direction),
+                                            own.LIMIT, (own.BARE, size)))]
         row(str(size), 8, fields, 21)
 
 

@@ -40,7 +40,7 @@ SETTLE = 0.3
 DPDK_DRIVER = {TO_DEVICE: "txonly", TO_DRIVER: "rxonly", ECHO: "flowgen"}
 DPDK_DEVICE = {TO_DEVICE: "rxonly", TO_DRIVER: "txonly", ECHO: "io"}
 OUR_DRIVER = {TO_DEVICE: "txonly", TO_DRIVER: "rxonly", ECHO: "echo"}
-OUR_DEVICE = {TO_DEVICE: "null", TO_DRIVER: "source,size=%d", ECHO: "loop"}
+OUR_DEVICE = {TO_DEVICE: "null,read=on", TO_DRIVER: "source,size=%d", ECHO: "loop"}
 
 
 class Peers:

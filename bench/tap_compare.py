@@ -35,6 +35,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import struct
 import sys
@@ -137,9 +138,9 @@ static void fill(long count, size_t len, unsigned mss)
 	struct mmsghdr m[64];
 	struct iovec iov;
 
-	fgets((char *)frame, 3, stdin);
-	if (fread(frame, 1, len, stdin) != len)
-		exit(2);
+	for (size_t i = 0; i < len; i++) /* in hexadecimal */
+		if (scanf("%2hhx", &frame[i]) != 1)
+			exit(2);
 	at.sll_ifindex = (int)if_nametoindex(name);
 	at.sll_protocol = htons(ETH_P_IP);
 	if (bind(fd, (void *)&at, sizeof(at)) < 0 ||
@@ -188,7 +189,7 @@ int main(int argc, char **argv)
 	fill(atol(argv[3]), (size_t)atol(argv[4]), (unsigned)atoi(argv[5]));
 	start = take(0);
 	limit = now() + 20;
-	fgets(line, sizeof(line), stdin);
+	scanf("%7s", line);
 	do {
 		nanosleep(&step, NULL);
 		a = take(0);
@@ -220,7 +221,7 @@ def tcp_frame(length):
     pseudo = ip[12:20] + struct.pack("!BBH", 0, 6, length - 34)
     tcp = struct.pack("!HHIIBBHHH", 4000, 4001, 1, 1, 8 << 4, 0x10, 1000,
                       ~checksum(pseudo) & 0xffff, 0) + b"\1\1\x08\x0a" + bytes(8)
-    return (b"\x02\0\0\0\0\x01" b"\x02\0\0\0\0\x02" b"\x08\0" + ip + tcp).ljust(length, b"v")
+    return (b"\x02\0\0\0\0\x01" b"\x02\0\0\0\0\x02" b"\x08\0" + ip + tcp).ljust(length, b"v")[:length]
 
 
 def write_capture(path, frame):
@@ -268,10 +269,10 @@ class Ours:
         self.device.wait_listening()
 
     def pause(self):
-        self.device.process.signal(19)
+        self.device.process.signal(signal.SIGSTOP)
 
     def resume(self):
-        self.device.process.signal(18)
+        self.device.process.signal(signal.SIGCONT)
 
     def end(self):
         self.resume()
@@ -357,8 +358,7 @@ def inward(helper, inside, work, device, front, cut):
     kernel = Process(["taskset", "-c", paths.cpus()[0], helper, "fill", TAP, count, length, mss,
                       expected], netns=inside)
     with kernel:
-        kernel._popen.stdin.write(b"\n\n"[:1] + tcp_frame(length))
-        kernel._popen.stdin.flush()
+        kernel.say(tcp_frame(length).hex() + "\n")
         kernel.wait_for("filled", 20)
         time.sleep(SETTLE)
         device.resume()

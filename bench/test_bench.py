@@ -17,8 +17,8 @@ import plot  # noqa: E402
 import report  # noqa: E402
 import side_by_side as peers  # noqa: E402
 
-# Names are written out once; a callee's inclusive cost follows `calls=` and is not the caller's own;
-# a function without an fl= line of its own is in the file of the one before.
+# Names are written out once; a callee's inclusive cost follows `calls=` and is not the caller's
+# own; a function without an fl= line of its own is in the file of the one before.
 CALLGRIND = """\
 version: 1
 positions: line

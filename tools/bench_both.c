@@ -33,7 +33,7 @@ struct direction {
 };
 
 static const struct direction directions[] = {
-	{ "driver to device", BENCH_TXONLY, "null", true },
+	{ "driver to device", BENCH_TXONLY, "null,read=on", true },
 	{ "device to driver", BENCH_RXONLY, "source,size=", true },
 	{ "echo", BENCH_ECHO, "loop", false },
 };
@@ -99,7 +99,7 @@ static int run_pair(const struct both *both, const struct direction *direction, 
 
 static int run_limit(const struct both *both, const struct bench_way *way, struct sample *sample)
 {
-	int ret = bench_handover_run(both->handover, way, both->opt.seconds, &sample->mpps);
+	int ret = bench_handover_once(both->handover, way, both->opt.seconds, &sample->mpps);
 
 	sample->gbps = sample->mpps * way->size * 8 / 1e3;
 	return ret;

@@ -64,6 +64,9 @@ struct bench_handover {
 	const struct loops *loops;
 	uint64_t bytes;
 	uint8_t *data;
+	pthread_t consumer;
+	alignas(2 * LINE) uint32_t job; /* the run wanted, from 1; OVER: none any more */
+	uint32_t done;			/* the last one that the consumer has ended */
 	/* The consumer's own. */
 	alignas(2 * LINE) uint8_t copy[FRAME_MAX];
 };
@@ -229,27 +232,45 @@ static const struct loops *find_loops(uint32_t vec)
 static void *be_consumer(void *arg)
 {
 	struct bench_handover *h = arg;
+	uint32_t job, done = h->done;
 
-	h->loops->consume(h);
+	/* Pairs with the release in bench_handover_run() and bench_handover_end(). */
+	while ((job = vio_load_acquire(&h->job)) != OVER) {
+		if (job == done) {
+			vio_cpu_relax();
+			continue;
+		}
+		h->loops->consume(h);
+		done = job;
+		/* Pairs with the acquire in bench_handover_run(). */
+		vio_store_release(&h->done, done);
+	}
 	return NULL;
 }
 
-/* Starts the consumer where it is to stay. 0 or an errno. */
-static int start_consumer(struct bench_handover *h, pthread_t *consumer)
+int bench_handover_begin(struct bench_handover *h)
 {
 	pthread_attr_t attr;
 	cpu_set_t set;
 	int ret;
 
+	h->job = h->done = 0;
 	pthread_attr_init(&attr);
 	CPU_ZERO(&set);
 	if (h->cores.device >= 0) {
 		CPU_SET((size_t)h->cores.device, &set);
 		pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
 	}
-	ret = pthread_create(consumer, &attr, be_consumer, h);
+	ret = pthread_create(&h->consumer, &attr, be_consumer, h);
 	pthread_attr_destroy(&attr);
-	return ret;
+	return ret ? tool_fail(COMMAND, "thread: %s", strerror(ret)) : 0;
+}
+
+void bench_handover_end(struct bench_handover *h)
+{
+	/* Pairs with the acquire in be_consumer(). */
+	vio_store_release(&h->job, OVER);
+	pthread_join(h->consumer, NULL);
 }
 
 /* Returns millions of frames a second. */
@@ -263,7 +284,7 @@ static double produce(struct bench_handover *h, double seconds)
 	p.frames_ahead = vio_min((p.way.ahead + lines - 1) / lines, p.way.burst);
 	look = LOOK_EACH / (p.way.burst * p.way.size) + 1;
 	/* Every buffer has gone round once before the clock starts. */
-	for (i = 0; i < 2 * p.slots; i++)
+	for (i = 0; i < p.slots; i++)
 		h->loops->give(&p);
 	first = p.burst;
 	begun = now = front_now();
@@ -290,18 +311,30 @@ static void start_anew(struct bench_handover *h, const struct bench_way *way)
 	h->loops = find_loops(way->vec);
 }
 
-int bench_handover_run(struct bench_handover *h, const struct bench_way *way, double seconds,
-		       double *mpps)
+double bench_handover_run(struct bench_handover *h, const struct bench_way *way, double seconds)
 {
-	pthread_t consumer;
-	int ret;
+	uint32_t job = h->job + 1;
+	double mpps;
 
 	start_anew(h, way);
-	ret = start_consumer(h, &consumer);
+	/* Pairs with the acquire in be_consumer(). */
+	vio_store_release(&h->job, job);
+	mpps = produce(h, seconds);
+	/* Pairs with the release in be_consumer(). */
+	while (vio_load_acquire(&h->done) != job)
+		vio_cpu_relax();
+	return mpps;
+}
+
+int bench_handover_once(struct bench_handover *h, const struct bench_way *way, double seconds,
+			double *mpps)
+{
+	int ret = bench_handover_begin(h);
+
 	if (ret)
-		return tool_fail(COMMAND, "thread: %s", strerror(ret));
-	*mpps = produce(h, seconds);
-	pthread_join(consumer, NULL);
+		return ret;
+	*mpps = bench_handover_run(h, way, seconds);
+	bench_handover_end(h);
 	return 0;
 }
 

@@ -34,9 +34,18 @@ int bench_handover_create(uint64_t bytes, const struct bench_cores *cores,
 			  struct bench_handover **handover);
 void bench_handover_destroy(struct bench_handover *handover);
 
-/* Runs for so long, this thread giving and a new one taking. 0 and millions of frames a second; or
- * TOOL_FAILED with a message. Ends early when front_ending. */
-int bench_handover_run(struct bench_handover *handover, const struct bench_way *way, double seconds,
-		       double *mpps);
+/* Starts the thread that takes, on the device's core, where it polls until the end; this thread gives,
+ * from wherever it is. 0, or TOOL_FAILED with a message. */
+int bench_handover_begin(struct bench_handover *handover);
+void bench_handover_end(struct bench_handover *handover);
+
+/* Between the two: runs for so long and returns millions of frames a second. Ends early when
+ * front_ending. */
+double bench_handover_run(struct bench_handover *handover, const struct bench_way *way,
+			  double seconds);
+
+/* All three. 0, or TOOL_FAILED with a message. */
+int bench_handover_once(struct bench_handover *handover, const struct bench_way *way,
+			double seconds, double *mpps);
 
 #endif

@@ -252,6 +252,8 @@ int bench_latency(int argc, char **argv)
 	ret = bench_parse_rounds(argc, argv, &both.opt);
 	if (ret)
 		return ret;
+	if (both.opt.no_limit)
+		return tool_usage(COMMAND, "--no-limit: not with latency");
 	both.trips = calloc((size_t)both.opt.num_sizes * NUM_KINDS * both.opt.rounds,
 			    sizeof(both.trips[0]));
 	if (!both.trips)

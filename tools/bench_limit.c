@@ -140,23 +140,18 @@ static int by_speed(const void *a, const void *b)
 	return (x->mpps < y->mpps) - (x->mpps > y->mpps);
 }
 
-static int run_stage(struct bench_handover *handover, const struct stage *stage,
-		     struct candidate *list, unsigned n)
+static void run_stage(struct bench_handover *handover, const struct stage *stage,
+		      struct candidate *list, unsigned n)
 {
 	unsigned turn, i;
-	int ret;
 
 	for (turn = 0; turn < stage->turns; turn++)
-		for (i = 0; i < n; i++) {
-			ret = bench_handover_run(handover, &list[i].way, stage->seconds,
-						 &list[i].turns[turn]);
-			if (ret)
-				return ret;
-		}
+		for (i = 0; i < n; i++)
+			list[i].turns[turn] =
+				bench_handover_run(handover, &list[i].way, stage->seconds);
 	for (i = 0; i < n; i++)
 		list[i].mpps = bench_spread_of(list[i].turns, stage->turns, 1).median;
 	qsort(list, n, sizeof(list[0]), by_speed);
-	return 0;
 }
 
 int bench_limit_search(struct bench_handover *handover, enum bench_limit_kind kind, uint32_t size,
@@ -164,18 +159,23 @@ int bench_limit_search(struct bench_handover *handover, enum bench_limit_kind ki
 {
 	struct candidate *list = calloc(MAX_WAYS, sizeof(*list));
 	unsigned n, i;
-	int ret = 0;
+	int ret;
 
 	if (!list)
 		return tool_fail(COMMAND, "out of memory");
 	n = list_candidates(kind, size, list);
-	for (i = 0; i < vio_array_size(stages) && !ret && !front_ending; i++) {
+	ret = bench_handover_begin(handover);
+	if (ret)
+		goto free;
+	for (i = 0; i < vio_array_size(stages) && !front_ending; i++) {
 		if (stages[i].widths)
 			n = add_widths(list, n);
-		ret = run_stage(handover, &stages[i], list, n);
+		run_stage(handover, &stages[i], list, n);
 		n = vio_min(n, stages[i].keep);
 	}
+	bench_handover_end(handover);
 	*way = list[0].way;
+free:
 	free(list);
 	return ret;
 }
@@ -217,9 +217,9 @@ static int run_rounds(struct limit *limit, unsigned *rounds)
 	for (round = 0; round < limit->opt.rounds; round++) {
 		for (i = 0; i < limit->opt.num_sizes; i++)
 			for (kind = 0; kind < BENCH_LIMIT_NR; kind++) {
-				ret = bench_handover_run(limit->handover, &limit->ways[i][kind],
-							 limit->opt.seconds,
-							 &mpps_of(limit, i, kind)[round]);
+				ret = bench_handover_once(limit->handover, &limit->ways[i][kind],
+							  limit->opt.seconds,
+							  &mpps_of(limit, i, kind)[round]);
 				if (ret || front_ending)
 					return ret;
 			}
@@ -323,6 +323,8 @@ int bench_limit(int argc, char **argv)
 	ret = bench_parse_rounds(argc, argv, &limit.opt);
 	if (ret)
 		return ret;
+	if (limit.opt.no_limit)
+		return tool_usage(COMMAND, "--no-limit: not with limit");
 	limit.cores = bench_choose_cores();
 	if (limit.cores.device < 0)
 		return tool_fail(COMMAND, "limit: needs two cores to run on");

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "bench_frame.h"
 #include "tool.h"
 
@@ -147,7 +148,7 @@ static void make(struct run *run, struct pair *pair, unsigned id)
 
 	/* The lines of a whole burst are asked for before the first is written. */
 	for (i = 0; i < n; i++)
-		__builtin_prefetch(vio_buf_data(pair->made[i]), 1);
+		vio_prefetch_write(vio_buf_data(pair->made[i]));
 	for (i = 0; i < n; i++) {
 		struct vio_buf *buf = pair->made[i];
 

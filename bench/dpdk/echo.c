@@ -22,8 +22,8 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
-#include "bench_frame.h"
-#include "bench_stat.h"
+#include "../../tools/bench_frame.h"
+#include "../../tools/bench_stat.h"
 
 #define RING_SIZE    1024
 #define BUFFERS	     8191

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fmt.h"
@@ -23,6 +24,10 @@
 #define TUN_F_USO4 0x20
 #define TUN_F_USO6 0x40
 #endif
+
+/* How long a queue may stay taken by a process that has ended. */
+#define RELEASE_MS	1000
+#define RELEASE_STEP_MS 10
 
 static int fail(struct vio_error *err, const char *what, const char *name, int errnum)
 {
@@ -197,6 +202,23 @@ static int refused(struct vio_error *err, const char *name, unsigned pairs, int 
 	return -errnum;
 }
 
+/*
+ * Takes a queue of the interface. One whose owner was killed is let go of a moment later, when the
+ * kernel has cleaned up behind it: who starts again right away must not find it taken.
+ */
+static int set_interface(int fd, struct ifreq *ifr)
+{
+	struct timespec pause = { 0, RELEASE_STEP_MS * 1000000L };
+
+	for (unsigned ms = 0;; ms += RELEASE_STEP_MS) {
+		if (ioctl(fd, TUNSETIFF, ifr) == 0)
+			return 0;
+		if (errno != EBUSY || ms >= RELEASE_MS)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static int open_queue(struct vio_tap_dev *dev, unsigned pairs, struct vio_error *err)
 {
 	struct ifreq ifr = { 0 };
@@ -209,8 +231,9 @@ static int open_queue(struct vio_tap_dev *dev, unsigned pairs, struct vio_error 
 	if (pairs > 1)
 		ifr.ifr_flags |= IFF_MULTI_QUEUE;
 	memcpy(ifr.ifr_name, dev->name, sizeof(ifr.ifr_name));
-	if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
-		ret = refused(err, dev->name, pairs, errno);
+	ret = set_interface(fd, &ifr);
+	if (ret < 0) {
+		ret = refused(err, dev->name, pairs, -ret);
 		goto close;
 	}
 	memcpy(dev->name, ifr.ifr_name, sizeof(dev->name));

@@ -92,7 +92,8 @@ int vio_tap_uring_open(struct vio_tap_uring *u, int target)
 		return -errno;
 	}
 	ret = p.features & IORING_FEAT_SINGLE_MMAP ? map_rings(u, &p) : -ENOSYS;
-	if (ret == 0 && syscall(SYS_io_uring_register, u->fd, IORING_REGISTER_FILES, &target, 1) < 0)
+	if (ret == 0 &&
+	    syscall(SYS_io_uring_register, u->fd, IORING_REGISTER_FILES, &target, 1) < 0)
 		ret = -errno;
 	if (ret < 0)
 		vio_tap_uring_close(u);

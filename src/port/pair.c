@@ -41,11 +41,14 @@ bool vio_pair_serve(struct vio_pair_run *pair, struct vio_device_scratch *scratc
 	return sent > 0 || got > 0;
 }
 
-void vio_pair_finish(struct vio_pair_run *pair, struct vio_device_scratch *scratch)
+bool vio_pair_finish(struct vio_pair_run *pair, struct vio_device_scratch *scratch)
 {
+	int sent;
+
 	vio_device_begin(pair->dev, pair->index, scratch);
-	vio_device_tx(pair->dev, pair->index, FINISH_BUDGET);
+	sent = vio_device_tx(pair->dev, pair->index, FINISH_BUDGET);
 	vio_device_end(pair->dev, pair->index);
+	return sent > 0;
 }
 
 /*

@@ -116,8 +116,8 @@ static void run_job(struct vio_worker *w)
 	pthread_mutex_unlock(&w->lock);
 	if (!job)
 		return;
-	if (job->pair)
-		vio_pair_finish(job->pair, w->scratch);
+	if (job->pair && vio_pair_finish(job->pair, w->scratch))
+		activate(job->pair);
 	job->fn(job->arg);
 	pthread_mutex_lock(&w->lock);
 	job->done = true;

@@ -69,8 +69,9 @@ void vio_worker_look(struct vio_pair_run *pair);
 
 /* src/port/pair.c: one turn for a pair; true when something moved. */
 bool vio_pair_serve(struct vio_pair_run *pair, struct vio_device_scratch *scratch);
-/* Sends what the guest has given, up to a bound. */
-void vio_pair_finish(struct vio_pair_run *pair, struct vio_device_scratch *scratch);
+/* Sends what the guest has given, up to a bound. True when there was any: a pair that was armed is not
+ * any more then. */
+bool vio_pair_finish(struct vio_pair_run *pair, struct vio_device_scratch *scratch);
 /* Prepares a pair for sleep; true when there is work right now, and it must not sleep. */
 bool vio_pair_arm(struct vio_pair_run *pair);
 /* Notifications off: it is about to be served. */

@@ -359,16 +359,21 @@ static vio_always_inline int reap_ready(struct split_drvq *q, unsigned n)
 	return ready < 0 ? ready : (int)vio_min(n, (unsigned)ready);
 }
 
-/* Reaps plain buffers, up to @n, as far as none goes round the end of a ring and the kernel likes
- * them. Their heads go to free_ids[@tail] and on. Returns how many. */
+/*
+ * Reaps plain buffers, up to @n, as far as none goes round the end of a ring and the kernel likes
+ * them. Their heads go to free_ids[@tail] and on. @in_order: only as long as they are the next in the
+ * order in which they were made available. Returns how many.
+ */
 static vio_always_inline uint32_t reap_vector(struct split_drvq *q, uint32_t used_idx,
-					      uint32_t tail, struct vio_drvq_done *done, uint32_t n)
+					      uint32_t tail, struct vio_drvq_done *done, uint32_t n,
+					      bool in_order)
 {
 	uint32_t pos = used_idx & q->mask, to = tail & q->mask;
 	const void *ring = &q->used->ring[pos];
 
 	n = vio_min(n, q->q.num - vio_max(pos, to));
-	return q->vector->split_reap(ring, q->mask, q->slots, &q->free_ids[to], done, n);
+	return q->vector->split_reap(ring, q->mask, q->slots, in_order ? &q->avail_ids[pos] : NULL,
+				     &q->free_ids[to], done, n);
 }
 
 static int split_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
@@ -388,7 +393,7 @@ static int split_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, u
 	while (i < n) {
 		end = n;
 		if (q->vector) {
-			uint32_t plain = reap_vector(q, used_idx, tail, done + i, n - i);
+			uint32_t plain = reap_vector(q, used_idx, tail, done + i, n - i, false);
 
 			i += plain;
 			used_idx += plain;
@@ -447,23 +452,6 @@ static int find_batch(const struct split_drvq *q, uint32_t used_idx, uint32_t id
 	return len > q->slots[id].in_len ? -VIO_VQ_BAD_USED_LEN : (int)i + 1;
 }
 
-/*
- * As reap_vector(), for heads that are the next in the order in which they were made available. A
- * device that returns another buffer is left to who looks closer, before anything of it is taken.
- */
-static vio_always_inline uint32_t reap_in_order_vector(struct split_drvq *q, uint32_t used_idx,
-						       uint32_t tail, struct vio_drvq_done *done,
-						       uint32_t n)
-{
-	uint32_t pos = used_idx & q->mask, same = 0;
-
-	n = vio_min(n, q->q.num - pos);
-	while (same < n &&
-	       vio_le32(vio_load(&q->used->ring[pos + same].id)) == q->avail_ids[pos + same])
-		same++;
-	return reap_vector(q, used_idx, tail, done, same);
-}
-
 /* Opens the batch that ends with the next used entry. Returns how many it has, or as find_batch(). */
 static vio_always_inline int open_batch(struct split_drvq *q, uint32_t used_idx)
 {
@@ -492,7 +480,7 @@ static int split_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done
 	n = (unsigned)ready;
 	/* Devices that return each buffer of a batch by itself, in its order. */
 	if (q->vector && batch == 0) {
-		i = reap_in_order_vector(q, used_idx, tail, done, n);
+		i = reap_vector(q, used_idx, tail, done, n, true);
 		used_idx += i;
 		tail += i;
 	}

@@ -474,7 +474,8 @@ BODY uint32_t split_add(struct ring_desc *desc, struct ring_desc *shadow, struct
 }
 
 BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *slots,
-			 uint16_t *ids, struct vio_drvq_done *done, uint32_t n)
+			 const uint16_t *order, uint16_t *ids, struct vio_drvq_done *done,
+			 uint32_t n)
 {
 	const __m256i follow = _mm256_setr_epi64x(0, 1, 2, 3);
 	uint32_t i;
@@ -487,6 +488,8 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 
 		if (id + RING_VECTOR - 1 > mask ||
 		    !is_zero(_mm256_and_si256(_mm256_xor_si256(elem, want), all(LOW_32))))
+			break;
+		if (order && *(const any_u64 *)(const void *)&order[i] != FOLLOWING(id))
 			break;
 		len = _mm256_permute4x64_epi64(_mm256_srli_epi64(elem, 32), 0xd8);
 		if (!take_slots(&slots[id], len, &done[i]))
@@ -522,9 +525,9 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 	struct ring_desc *d, struct ring_desc *w, struct ring_slot *s, const uint16_t *i,      \
 		uint16_t *h, uint16_t *x, uint64_t f, const struct vio_seg *g, void *const *t, \
 		uint32_t n
-#define SPLIT_REAP_ARGS                                                                           \
-	const uint64_t *u, uint32_t m, struct ring_slot *s, uint16_t *i, struct vio_drvq_done *e, \
-		uint32_t n
+#define SPLIT_REAP_ARGS                                                                     \
+	const uint64_t *u, uint32_t m, struct ring_slot *s, const uint16_t *h, uint16_t *i, \
+		struct vio_drvq_done *e, uint32_t n
 
 #define KERNEL(target, level, name, args, call)     \
 	target static uint32_t name##_##level(args) \
@@ -543,7 +546,7 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 	KERNEL(target, level, split_pop, SPLIT_POP_ARGS, (d, m, h, k, r, c, v, n))                 \
 	KERNEL(target, level, split_push, SPLIT_PUSH_ARGS, (u, w, k, c, n))                        \
 	KERNEL(target, level, split_add, SPLIT_ADD_ARGS, (d, w, s, i, h, x, f, g, t, n))           \
-	KERNEL(target, level, split_reap, SPLIT_REAP_ARGS, (u, m, s, i, e, n))                     \
+	KERNEL(target, level, split_reap, SPLIT_REAP_ARGS, (u, m, s, h, i, e, n))                  \
 	static const struct ring_vector kernels_##level = {                                        \
 		.packed_pop = packed_pop_##level,                                                  \
 		.packed_push = packed_push_##level,                                                \

@@ -49,7 +49,7 @@ struct ring_vector {
 	uint32_t (*packed_add)(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
 			       const uint16_t *ids, const struct vio_seg *segs, void *const *tokens,
 			       uint32_t n);
-	/* As reap_plain() in packed_driver.c. */
+	/* As reap_plain() in packed_reap.c. */
 	uint32_t (*packed_reap)(const struct ring_desc *desc, uint32_t owner,
 				struct ring_slot *slots, uint32_t num, uint16_t *ids,
 				struct vio_drvq_done *done, uint32_t n);
@@ -73,9 +73,11 @@ struct ring_vector {
 			      struct ring_slot *slots, const uint16_t *ids, uint16_t *heads,
 			      uint16_t *heads_shadow, uint64_t flags, const struct vio_seg *segs,
 			      void *const *tokens, uint32_t n);
-	/* As reap_plain() in split_driver.c. */
+	/* As the loop of split_reap_burst() in split_driver.c. Where @order is given, the heads have
+	 * to be those that it says. */
 	uint32_t (*split_reap)(const uint64_t *used, uint32_t mask, struct ring_slot *slots,
-			       uint16_t *ids, struct vio_drvq_done *done, uint32_t n);
+			       const uint16_t *order, uint16_t *ids, struct vio_drvq_done *done,
+			       uint32_t n);
 };
 
 /* Of the level that is chosen now; NULL when that is scalar. */

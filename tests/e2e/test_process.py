@@ -322,6 +322,9 @@ def test_socket_is_gone_after_the_end(scratch):
     (["--socket-path", "{s}", "--features", "+NO_SUCH_BIT"], "NO_SUCH_BIT"),
     (["--socket-path", "{s}", "--no-such-option"], "--no-such-option"),
     (["--backend", "null"], "--socket-path"),
+    (["--socket-path", "{s}", "--cpus", "0,5-3"], "0,5-3"),
+    (["--socket-path", "{s}", "--cpus", "0-64"], "0-64"),
+    (["--socket-path", "{s}", "--cpus", "65535"], "65535"),
 ])
 def test_bad_usage_is_named_in_one_line(scratch, arguments, said):
     path = os.path.join(scratch, "s")
@@ -336,6 +339,18 @@ def test_a_socket_that_cannot_be_made_is_named(scratch):
     path = os.path.join(scratch, "no", "such", "directory", "s")
     done = run([paths.VIODUCT, "device", "--socket-path", path], check=False, timeout=20)
     assert done.returncode == 1 and path in done.stderr, (done.returncode, done.stderr)
+
+
+def test_workers_run_where_they_are_told_to(scratch):
+    path = os.path.join(scratch, "s")
+    cpus = paths.cpus()
+    with Device(["--socket-path", path, "--backend", "null", "--queue-pairs", 4, "--workers",
+                 len(cpus) + 1, "--cpus", ",".join(map(str, cpus))]) as device:
+        device.wait_listening()
+        pinned = sorted(tuple(os.sched_getaffinity(int(task)))
+                        for task in os.listdir("/proc/%d/task" % device.pid)
+                        if int(task) != device.pid)
+    assert pinned == sorted([(cpu,) for cpu in cpus] + [(cpus[0],)])
 
 
 def test_probe_names_what_is_offered(scratch):

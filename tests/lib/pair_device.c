@@ -78,6 +78,7 @@ static void *device_thread(void *arg)
 	device->dev = vio_port_device(port);
 	signal_event(device->ready);
 	serve(port, device->stop);
+	await_event(device->stop); /* who stops us has looked at the counters before */
 	vio_port_stop(port);
 	for (i = 0; i < 2 * PAIR_MAX_PAIRS; i++)
 		vio_device_queue_stats(device->dev, i, &device->counts.queues[i]);

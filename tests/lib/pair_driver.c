@@ -155,6 +155,8 @@ static struct vio_features wanted(const struct pair_driver_conf *conf)
 		vio_features_set(&f, VIO_F_RING_PACKED);
 	if (conf->in_order)
 		vio_features_set(&f, VIO_F_IN_ORDER);
+	if (conf->queue_reset)
+		vio_features_set(&f, VIO_F_RING_RESET);
 	if (conf->mtu)
 		vio_features_set(&f, VIO_NET_F_MTU);
 	if (conf->pairs > 1)
@@ -174,10 +176,9 @@ static void open_device(struct pair_driver *d)
 		.reply_timeout_ms = PAIR_LIMIT_MS,
 		.mtu = conf->mtu,
 	};
-	struct vio_driver_opts opts = {
-		.want = vio_features_is_empty(conf->want) ? wanted(conf) : conf->want,
-		.timeout_ms = PAIR_LIMIT_MS
-	};
+	struct vio_driver_opts opts = { .want = vio_features_is_empty(conf->want) ? wanted(conf) :
+										    conf->want,
+					.timeout_ms = PAIR_LIMIT_MS };
 	struct vio_driver_transport *transport = NULL;
 	struct vio_driver_info info;
 	struct vio_error err = { "" };

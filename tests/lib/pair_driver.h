@@ -25,14 +25,16 @@ struct pair_driver_conf {
 	bool server;	/* listen on it instead of connecting */
 	unsigned pairs; /* 0: 1 */
 	bool indirect, event_idx, mergeable, packed, in_order;
-	struct vio_features want; /* what the driver is to want, in place of all that; empty: not so */
-	bool offloads;			  /* checksums and segmentation, both ways: large frames */
-	uint32_t mtu;			  /* 0: none negotiated */
-	uint32_t rx_room;		  /* of each receive buffer; 0: PAIR_SMALL_ROOM */
-	uint32_t rx_count;		  /* receive buffers; 0: plenty */
-	bool interrupts;		  /* sleep on descriptors instead of polling */
-	bool short_frames;		  /* none above 128 bytes, all in one piece */
-	uint64_t key;			  /* of the streams */
+	struct vio_features
+		want;	   /* what the driver is to want, in place of all that; empty: not so */
+	bool queue_reset;  /* of single queues */
+	bool offloads;	   /* checksums and segmentation, both ways: large frames */
+	uint32_t mtu;	   /* 0: none negotiated */
+	uint32_t rx_room;  /* of each receive buffer; 0: PAIR_SMALL_ROOM */
+	uint32_t rx_count; /* receive buffers; 0: plenty */
+	bool interrupts;   /* sleep on descriptors instead of polling */
+	bool short_frames; /* none above 128 bytes, all in one piece */
+	uint64_t key;	   /* of the streams */
 	const struct pair_device *device; /* for reports; NULL: in another process */
 };
 

@@ -114,9 +114,18 @@ static const struct vio_host *vuf_host(void)
 	return &host;
 }
 
+static bool use_packed, use_in_order;
+
+void vuf_use_format(bool packed, bool in_order)
+{
+	use_packed = packed;
+	use_in_order = in_order;
+}
+
 static void open_device(struct vuf *rig, const struct vuf_conf *conf)
 {
 	struct vio_net_props props;
+	bool in_order;
 	struct vio_error err = { .msg = "" };
 
 	rig->backend.be.ops = &backend_ops;
@@ -125,13 +134,14 @@ static void open_device(struct vuf *rig, const struct vuf_conf *conf)
 	props.queue_pairs = conf->pairs;
 	props.mtu = conf->mtu;
 	props.add.w[0] = conf->add;
-	if (!conf->packed)
+	rig->packed = conf->packed || use_packed;
+	in_order = conf->in_order || use_in_order;
+	if (!rig->packed)
 		vio_features_set(&props.remove, VIO_F_RING_PACKED);
-	if (!conf->in_order)
+	if (!in_order)
 		vio_features_set(&props.remove, VIO_F_IN_ORDER);
-	rig->packed = conf->packed;
-	rig->features = VUF_FEATURES | (conf->packed ? vio_feature(VIO_F_RING_PACKED) : 0) |
-			(conf->in_order ? vio_feature(VIO_F_IN_ORDER) : 0);
+	rig->features = VUF_FEATURES | (rig->packed ? vio_feature(VIO_F_RING_PACKED) : 0) |
+			(in_order ? vio_feature(VIO_F_IN_ORDER) : 0);
 	if (vio_device_create(vuf_host(), &props, &rig->backend.be, &rig->dev, &err))
 		fail_msg("%s", err.msg);
 	rig->scratch = vio_device_scratch_create(vuf_host());
@@ -505,6 +515,13 @@ uint16_t vuf_used_idx(struct vuf *rig, unsigned q)
 		return vio_load_acquire(&used[1]);
 	see_used(rig, q);
 	return rig->used[q];
+}
+
+void vuf_clear_memory(struct vuf *rig)
+{
+	memset(rig->mem, 0, VUF_MEM_SIZE);
+	memset(rig->avail, 0, sizeof(rig->avail));
+	memset(rig->used, 0, sizeof(rig->used));
 }
 
 void vuf_clear_ring(struct vuf *rig, unsigned q)

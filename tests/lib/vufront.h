@@ -75,6 +75,10 @@ struct vuf {
 };
 
 void vuf_open(struct vuf *rig, const struct vuf_conf *conf);
+/* The ring format of all rigs that are opened from now on, in place of what they say. */
+void vuf_use_format(bool packed, bool in_order);
+/* Empty memory: nothing was ever made available. */
+void vuf_clear_memory(struct vuf *rig);
 void vuf_close(struct vuf *rig);
 
 /* A front end connects (to a rig that listens), or goes away; the server has noticed on return. */

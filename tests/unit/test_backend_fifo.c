@@ -50,10 +50,38 @@ static void is_a_queue(void **state)
 	}
 }
 
+/* What moves is what was in front, in order; the rest stays. */
+static void moves_as_much_as_fits(void **state)
+{
+	uint8_t small[256], large[1024];
+	struct vio_fifo a = { .memory = small, .size = sizeof(small) };
+	struct vio_fifo b = { .memory = large, .size = sizeof(large) };
+	struct vio_fifo none = { 0 };
+	uint32_t len, number = 0;
+
+	(void)state;
+	while (vio_fifo_put(&b, &number, sizeof(number), large, 0))
+		number++;
+	vio_fifo_move(&none, &b);
+	assert_int_equal(b.frames, number);
+	vio_fifo_move(&a, &b);
+	assert_int_equal(a.frames, sizeof(small) / 8);
+	assert_int_equal(a.frames + b.frames, number);
+	for (uint32_t i = 0; i < number; i++) {
+		struct vio_fifo *f = i < sizeof(small) / 8 ? &a : &b;
+
+		assert_memory_equal(vio_fifo_first(f, &len), &i, sizeof(i));
+		vio_fifo_drop(f);
+	}
+	assert_null(vio_fifo_first(&a, &len));
+	assert_null(vio_fifo_first(&b, &len));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(is_a_queue),
+		cmocka_unit_test(moves_as_much_as_fits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

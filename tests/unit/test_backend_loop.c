@@ -24,6 +24,23 @@ static void null_takes_all(void **state)
 	vio_backend_close(be);
 }
 
+/* Frames in pieces of any length, of which the last has more room than there is frame. */
+static void null_reads_all(void **state)
+{
+	struct vio_backend *be = open_backend("null,read=on", 2);
+	uint8_t bytes[3000] = { 1 };
+	struct vio_iov iov[4] = {
+		{ NULL, 0 }, { bytes, 61 }, { bytes + 61, 1 }, { bytes + 62, 2000 }
+	};
+	struct vio_frame frames[2] = { { .iov = &iov[1], .iovcnt = 3, .len = 100 },
+				       { .iov = &iov[3], .iovcnt = 1, .len = 2000 } };
+
+	(void)state;
+	assert_int_equal(be->ops->send(be, 0, frames, 2), 2);
+	assert_int_equal(be->ops->send(be, 1, frames, 2), 2);
+	vio_backend_close(be);
+}
+
 /* Sends @n numbered frames of @len bytes by bursts, giving buffers in a changing rhythm. */
 static void echo_numbered(struct vio_backend *be, struct guest *g, unsigned n, uint32_t len)
 {
@@ -327,6 +344,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(null_takes_all),
+		cmocka_unit_test(null_reads_all),
 		cmocka_unit_test(loses_and_repeats_nothing),
 		cmocka_unit_test(drops_what_never_fits),
 		cmocka_unit_test(keeps_what_the_guest_accepts),

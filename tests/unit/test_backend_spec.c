@@ -29,7 +29,7 @@ static void names_unknown_and_missing_keys(void **state)
 {
 	(void)state;
 	refuse("tap,nmae=x", 1, "tap: unknown option \"nmae\": it takes name, fd, up, mtu");
-	refuse("null,x", 1, "null: unknown option \"x\": it takes no options");
+	refuse("null,x", 1, "null: unknown option \"x\": it takes read");
 	refuse("source,,size=64", 1, "source: an option is empty, expected key=value");
 	refuse("source,", 1, "source: an option is empty, expected key=value");
 	refuse("source,=4", 1, "source: an option is empty, expected key=value");

@@ -206,6 +206,90 @@ static void q1_what_was_sent_leaves_before_a_port_stops(void **state)
 	vio_workers_destroy(w);
 }
 
+static void disable_job(void *arg)
+{
+	struct queue_job *job = arg;
+
+	job->ret = vio_device_queue_enable(job->server->dev, job->queue, false);
+}
+
+/* What a guest gave to a queue before that is disabled is sent; what it gives afterwards is not. */
+static void what_was_sent_leaves_before_its_queue_is_disabled(void **state)
+{
+	struct vio_workers *w = workers_open(1, 0);
+	struct vio_queue_stats stats;
+	struct queue_job job;
+	struct box b;
+
+	(void)state;
+	box_open(&b, w);
+	expect_idle(1);
+	for (uint32_t n = 0; n < 200; n++)
+		check(add_frame(&b, 0, n));
+	vio_drvq_publish(b.lines[1].q.drv); /* and no kick */
+	job = (struct queue_job){ .server = b.server, .queue = 1 };
+	b.server->runner->exclusive(b.server->runner->ctx, 0, disable_job, &job);
+	assert_int_equal(job.ret, 0);
+	assert_int_equal(fake_backend_sent(b.fb), 200);
+	check(add_frame(&b, 0, 200));
+	publish(&b.lines[1]);
+	await(guest_queue_used_idx(&b.lines[1].q) == 201);
+	assert_int_equal(fake_backend_sent(b.fb), 200);
+	vio_device_queue_stats(vio_port_device(b.port), 1, &stats);
+	assert_int_equal(stats.drops[VIO_DROP_LINK_DOWN], 1);
+	box_close(&b);
+	vio_workers_destroy(w);
+}
+
+static void count_cpus(void *arg)
+{
+	cpu_set_t cpus;
+	int *only = arg;
+
+	check(pthread_getaffinity_np(pthread_self(), sizeof(cpus), &cpus) == 0);
+	*only = -1;
+	for (unsigned i = 0; i < CPU_SETSIZE && CPU_COUNT(&cpus) == 1; i++)
+		if (CPU_ISSET(i, &cpus))
+			*only = (int)i;
+}
+
+static void workers_are_pinned(void **state)
+{
+	uint16_t cpus[2], unlikely[1] = { 65535 };
+	struct vio_workers_conf conf = { .count = 3, .cpus = cpus, .num_cpus = 2 };
+	struct vio_error err = { "" };
+	struct vio_workers *w;
+	cpu_set_t allowed;
+	unsigned n = 0;
+
+	(void)state;
+	check(sched_getaffinity(0, sizeof(allowed), &allowed) == 0);
+	for (unsigned i = 0; i < CPU_SETSIZE && n < 2; i++)
+		if (CPU_ISSET(i, &allowed))
+			cpus[n++] = (uint16_t)i;
+	conf.num_cpus = n;
+	assert_int_equal(vio_workers_create(vio_host_linux(VIO_LOG_ERROR), &conf, &w, &err), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		int only;
+
+		vio_worker_call(vio_workers_pick(w, 0, i, false), count_cpus, &only);
+		assert_int_equal(only, cpus[i % n]);
+	}
+	vio_workers_destroy(w);
+	conf = (struct vio_workers_conf){ .count = 1, .cpus = unlikely, .num_cpus = 1 };
+	assert_int_equal(vio_workers_create(vio_host_linux(VIO_LOG_ERROR), &conf, &w, &err),
+			 -EINVAL);
+	assert_string_equal(err.msg, "cpus: 65535: worker 0 can't run there");
+}
+
+/* Pairs lie side by side and are served by different workers. */
+static void pairs_share_no_cache_line(void **state)
+{
+	(void)state;
+	assert_int_equal(sizeof(struct vio_pair_run) % VIO_CACHE_LINE, 0);
+	assert_int_equal(_Alignof(struct vio_pair_run), VIO_CACHE_LINE);
+}
+
 static uint64_t hasty_now_ns(void *ctx)
 {
 	(void)ctx;
@@ -366,6 +450,9 @@ int main(void)
 		cmocka_unit_test(q1_a_back_end_that_stays_busy_does_not_keep_a_port_from_stopping),
 		cmocka_unit_test(q1_opening_is_unwound_wherever_it_fails),
 		cmocka_unit_test(workers_are_checked_unwound_and_picked),
+		cmocka_unit_test(what_was_sent_leaves_before_its_queue_is_disabled),
+		cmocka_unit_test(workers_are_pinned),
+		cmocka_unit_test(pairs_share_no_cache_line),
 	};
 
 	return cmocka_run_group_tests_name("port", tests, NULL, NULL);

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What comes back to the driver side of a packed ring. Out of order the used descriptor names the
+ * buffer; with IN_ORDER its place does, and one may stand for a batch. See packed_driver.c.
+ */
+#include <errno.h>
+
+#include "ring/packed_drvq.h"
+
+/* ---- Reaping ----------------------------------------------------------------------------- */
+
+/*
+ * Why the descriptor with @meta, where the device uses the next buffer, is of no use: 0 when it is
+ * still available; else the reason, negative: the device may change the USED bit alone.
+ */
+static vio_always_inline int not_used(uint64_t meta, bool wrap)
+{
+	return (packed_meta_flags(meta) ^ packed_used_bits(wrap)) & VIO_DESC_F_AVAIL ?
+		       -VIO_VQ_BAD_FLAGS :
+		       0;
+}
+
+/*
+ * What the used descriptor with @meta says was written into the buffer of @slot; false when that is
+ * more than was posted. Without WRITE the length means nothing (virtio 1.4, 2.8.4), yet there are
+ * devices that never set that: their lengths are taken where they are possible.
+ */
+static bool used_len(uint64_t meta, const struct ring_slot *slot, uint32_t *len)
+{
+	*len = packed_meta_len(meta);
+	if (vio_likely(*len <= slot->in_len))
+		return true;
+	*len = 0;
+	return !(packed_meta_flags(meta) & VIO_DESC_F_WRITE);
+}
+
+/*
+ * Judges the used descriptor with @meta, of a buffer that has to lie in the next @left descriptors
+ * that were published. What was written goes to *@len. Returns 0 or the reason, negative.
+ */
+static int judge_used(const struct packed_drvq *q, uint64_t meta, uint32_t left, uint32_t *len)
+{
+	uint32_t id = packed_meta_id(meta);
+
+	if (id >= q->q.num)
+		return -VIO_VQ_BAD_ID;
+	if (!q->slots[id].token)
+		return -VIO_VQ_NOT_IN_FLIGHT;
+	/* A buffer of which not all was published, or not yet. */
+	if (ring_slot_count(&q->slots[id]) > left)
+		return -VIO_VQ_USED_JUMP;
+	return used_len(meta, &q->slots[id], len) ? 0 : -VIO_VQ_BAD_USED_LEN;
+}
+
+/* Those before a bad one are good: the next call meets the bad one first. */
+static vio_always_inline int reap_end(struct packed_drvq *q, unsigned n, int why)
+{
+	if (vio_likely(n > 0 || why == 0))
+		return (int)n;
+	vio_drvq_break(&q->q, (enum vio_vq_error) - why);
+	return -EPROTO;
+}
+
+/*
+ * Reaps buffers of one descriptor, up to @n, from @desc on; stops at whatever is not as plain as
+ * that, which is read anew by who looks at it closer. Their ids go to @ids. Returns how many.
+ */
+static vio_always_inline uint32_t reap_plain(const struct ring_desc *desc, struct ring_slot *slots,
+					     uint32_t num, uint16_t *ids, uint32_t owner,
+					     struct vio_drvq_done *done, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		/* Pairs with the release in packed_device.c, packed_publish(). */
+		uint64_t meta = vio_le64(vio_load_acquire(&desc[i].meta));
+		uint32_t id = packed_meta_id(meta), len = packed_meta_len(meta);
+		struct ring_slot *slot = &slots[id];
+		void *token;
+
+		if (((packed_meta_flags(meta) ^ owner) & PACKED_OWNER) || vio_unlikely(id >= num))
+			break;
+		token = slot->token;
+		if (vio_unlikely(!token || slot->shape != RING_SHAPE_ONE || len > slot->in_len))
+			break;
+		done[i].token = token;
+		done[i].len = len;
+		slot->token = NULL;
+		ids[i] = (uint16_t)id;
+	}
+	return i;
+}
+
+/* A burst under way. */
+struct burst {
+	struct packed_pos at;
+	uint32_t left; /* descriptors that are published */
+	struct vio_drvq_done *done, *end;
+	uint32_t ids; /* in free_ids: where the next one goes */
+};
+
+/* Goes on with @b over lists, tables and whatever else. Returns 0 or why it could not. */
+static vio_noinline int reap_lists(struct packed_drvq *q, struct burst *b)
+{
+	uint32_t count, len;
+	uint64_t meta;
+	uint16_t id;
+	int why;
+
+	while (b->done < b->end && b->left > 0) {
+		/* Pairs with the release in packed_device.c, packed_publish(). */
+		meta = vio_le64(vio_load_acquire(&q->desc[b->at.off].meta));
+		if (!packed_is_used(meta, b->at.wrap))
+			return not_used(meta, b->at.wrap);
+		why = judge_used(q, meta, b->left, &len);
+		if (why)
+			return why;
+		id = packed_meta_id(meta);
+		b->done->token = q->slots[id].token;
+		b->done->len = len;
+		b->done++;
+		q->free_ids[b->ids] = id;
+		b->ids = after(b->ids, 1, q->q.num);
+		count = free_slot(q, &q->slots[id]);
+		b->left -= count;
+		b->at = packed_forward(b->at, count, q->q.num);
+	}
+	return 0;
+}
+
+int vio_packed_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
+{
+	struct packed_drvq *q = packed(base);
+	uint32_t num = q->q.num, before = published(q), run, plain;
+	struct burst b = { q->used, before, done, done + n, q->ids_tail };
+	int why = 0;
+
+	/* Up to the end of the ring, and from its start on. */
+	do {
+		const uint32_t owner = packed_used_bits(b.at.wrap);
+		const struct ring_desc *desc = &q->desc[b.at.off];
+
+		uint16_t *const ids = &q->free_ids[b.ids];
+
+		run = packed_run(b.at, vio_min((uint32_t)(b.end - b.done), b.left), num);
+		run = vio_min(run, num - b.ids);
+		plain = q->vector ? q->vector->packed_reap(desc, owner, q->slots, num, ids, b.done,
+							   run) :
+				    0;
+		plain += reap_plain(desc + plain, q->slots, num, ids + plain, owner, b.done + plain,
+				    run - plain);
+		b.done += plain;
+		b.ids = after(b.ids, plain, num);
+		b.left -= plain;
+		b.at = packed_forward(b.at, plain, num);
+	} while (plain == run && run > 0);
+	if (run > 0)
+		why = reap_lists(q, &b);
+	n = (unsigned)(b.done - done);
+	q->used = b.at;
+	q->ids_tail = b.ids;
+	q->q.free += before - b.left;
+	q->q.in_flight -= n;
+	return reap_end(q, n, why);
+}
+
+/* ---- Reaping in order ---------------------------------------------------------------------- */
+
+/* As reap_plain(), while the device returns each buffer by itself. */
+static vio_always_inline uint32_t reap_each(const struct ring_desc *desc, struct ring_slot *slots,
+					    uint32_t off, uint32_t owner,
+					    struct vio_drvq_done *done, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		/* Pairs with the release in packed_device.c, packed_publish(). */
+		uint64_t meta = vio_le64(vio_load_acquire(&desc[off + i].meta));
+		struct ring_slot *slot = &slots[off + i];
+		uint32_t len = packed_meta_len(meta);
+
+		if (((packed_meta_flags(meta) ^ owner) & PACKED_OWNER) ||
+		    packed_meta_id(meta) != off + i ||
+		    vio_unlikely(slot->shape != RING_SHAPE_ONE || len > slot->in_len))
+			break;
+		done[i].token = slot->token;
+		done[i].len = len;
+		slot->token = NULL;
+	}
+	return i;
+}
+
+/*
+ * The descriptor where the next used one goes is of a batch (virtio 1.4, 2.8.8), which ends with the
+ * buffer that it names. Returns 0 and remembers the batch when there is one; else the reason,
+ * negative, why it can't be among the @left descriptors that are published.
+ */
+static int open_batch(struct packed_drvq *q, struct packed_pos at, uint32_t left)
+{
+	/* Pairs with the release in packed_device.c, packed_publish(). */
+	uint64_t meta = vio_le64(vio_load_acquire(&q->desc[at.off].meta));
+	uint32_t id = packed_meta_id(meta);
+	int why;
+
+	if (!packed_is_used(meta, at.wrap))
+		return not_used(meta, at.wrap);
+	if (id < q->q.num)
+		left -= vio_min(left, ahead_of(q, at.off, id));
+	why = judge_used(q, meta, left, &q->batch_len);
+	if (why == 0)
+		q->batch_id = id;
+	return why;
+}
+
+/* Reaps of the batch that is open, up to @n. Returns how many. */
+static vio_always_inline unsigned reap_batch(struct packed_drvq *q, struct packed_pos *at,
+					     struct vio_drvq_done *done, unsigned n)
+{
+	const uint32_t last = q->batch_id;
+	struct ring_slot *slot;
+	uint32_t off;
+	unsigned i;
+
+	for (i = 0; i < n;) {
+		off = at->off;
+		slot = &q->slots[off];
+		done[i].token = slot->token;
+		/* Those that were skipped count as used to their end. */
+		done[i].len = slot->in_len;
+		*at = packed_forward(*at, free_slot(q, slot), q->q.num);
+		i++;
+		if (off == last) {
+			done[i - 1].len = q->batch_len;
+			q->batch_id = NO_ID;
+			break;
+		}
+	}
+	return i;
+}
+
+int vio_packed_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
+{
+	struct packed_drvq *q = packed(base);
+	uint32_t num = q->q.num, left = published(q), before = left;
+	struct packed_pos at = q->used;
+	unsigned i = 0;
+	int why = 0;
+
+	while (i < n && left > 0) {
+		if (q->batch_id == NO_ID) {
+			uint32_t run = packed_run(at, vio_min(n - i, left), num), each;
+
+			const uint32_t owner = packed_used_bits(at.wrap);
+
+			each = q->vector ? q->vector->packed_reap_in_order(&q->desc[at.off], owner,
+									   &q->slots[at.off],
+									   at.off, done + i, run) :
+					   0;
+			each += reap_each(q->desc, q->slots, at.off + each, owner, done + i + each,
+					  run - each);
+			i += each;
+			left -= each;
+			at = packed_forward(at, each, num);
+			if (each == run)
+				continue;
+			why = open_batch(q, at, left);
+			if (q->batch_id == NO_ID)
+				break;
+		}
+		struct packed_pos from = at;
+
+		i += reap_batch(q, &at, done + i, n - i);
+		left -= at.wrap == from.wrap ? at.off - from.off : at.off + num - from.off;
+	}
+	q->used = at;
+	q->q.free += before - left;
+	q->q.in_flight -= i;
+	return reap_end(q, i, why);
+}
