@@ -181,8 +181,10 @@ static unsigned judge_burst(const struct vio_device *dev, struct vio_tx_scratch 
 	unsigned i;
 
 	tx->soft_used = 0;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		vio_prefetch_read(tx->chains[i].iov->base);
+		vio_prefetch_read((const char *)tx->chains[i].iov->base + hs);
+	}
 	for (i = 0; i < n; i++)
 		if (!judge_plain(tx, i, hs) && judge(dev, tx, i, hs))
 			break;

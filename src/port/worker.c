@@ -41,6 +41,8 @@
 #include "base/bits.h"
 #include "base/fmt.h"
 
+/* Turns and looks between two askings for events. */
+#define EVENTS_EACH    8
 #define EVENTS_AT_ONCE 32
 #define MAX_WORKERS    64
 
@@ -194,14 +196,16 @@ static bool poll_a_while(struct vio_worker *w)
 
 	do {
 		vio_cpu_relax();
-		take_events(w, 0);
+		/* A system call; always before the look that is the last. */
+		if (spins % EVENTS_EACH == EVENTS_EACH - 1)
+			take_events(w, 0);
 		if (vio_load(&w->rung))
 			return true;
 		if (turn(w)) {
 			w->poll_ns = vio_min(w->poll_ns * 2, w->set->busy_poll_ns);
 			return true;
 		}
-	} while ((++spins & 7) != 0 || now_ns(w) < end);
+	} while (++spins % EVENTS_EACH != 0 || now_ns(w) < end);
 	w->poll_ns = w->poll_ns / 2 < 1000 ? 0 : w->poll_ns / 2;
 	return false;
 }
@@ -238,6 +242,7 @@ static void sleep_until_woken(struct vio_worker *w)
 static void *worker_main(void *arg)
 {
 	struct vio_worker *w = arg;
+	unsigned turns = 0;
 
 	while (!vio_load(&w->stop)) {
 		answer_bell(w);
@@ -246,7 +251,9 @@ static void *worker_main(void *arg)
 			continue;
 		}
 		if (turn(w)) {
-			take_events(w, 0);
+			/* Others wait a few turns at most for what they bring. */
+			if (++turns % EVENTS_EACH == 0)
+				take_events(w, 0);
 			continue;
 		}
 		/* Without polling turn() has armed what it found without work. */
