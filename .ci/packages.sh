@@ -21,6 +21,7 @@ build            cmd:pkg-config         pkg-config        pkgconf-pkg-config pkg
 build            header:slirp/libslirp.h libslirp-dev     libslirp-devel     libslirp          libslirp-dev
 build            header:pcap/pcap.h     libpcap-dev       libpcap-devel      libpcap           libpcap-dev
 build            header:jansson.h       libjansson-dev    jansson-devel      jansson           jansson-dev
+build            header:liburing.h       liburing-dev      liburing-devel     liburing          liburing-dev
 build            header:cmocka.h        libcmocka-dev     libcmocka-devel    cmocka            cmocka-dev
 check,demo,lint,bench cmd:python3       python3           python3            python            python3
 check,demo       cmd:qemu-system-x86_64 qemu-system-x86   qemu-system-x86    qemu-system-x86   qemu-system-x86_64

@@ -14,70 +14,29 @@
  *
  * Writes that succeed leave no completion behind: that they are over is known, and how long they
  * were is not asked for.
+ *
+ * The ring itself is liburing's. Built without that, there is none, as on a kernel that has none.
  */
 #include "backend/tap_uring.h"
 
 #include <errno.h>
-#include <linux/io_uring.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
-#include "base/barrier.h"
 #include "base/bits.h"
 
-/* Linux 5.17 and 5.18; headers may be older than the kernel. */
+#ifdef VIO_HAVE_LIBURING
+
+#define TARGET	  0	     /* its index among the registered descriptors */
+#define NO_OFFSET UINT64_MAX /* a tap is a stream */
+
+/* Linux 5.17 and 5.18; the library may be older than the kernel. */
 #ifndef IOSQE_CQE_SKIP_SUCCESS
 #define IOSQE_CQE_SKIP_SUCCESS (1U << 6)
 #endif
 #ifndef IORING_SETUP_SUBMIT_ALL
 #define IORING_SETUP_SUBMIT_ALL (1U << 7)
 #endif
-
-static int enter(const struct vio_tap_uring *u, unsigned submit, unsigned wait)
-{
-	long ret;
-
-	do
-		ret = syscall(SYS_io_uring_enter, u->fd, submit, wait,
-			      wait ? IORING_ENTER_GETEVENTS : 0, NULL, 0);
-	while (ret < 0 && errno == EINTR);
-	return ret < 0 ? -errno : (int)ret;
-}
-
-static void *map(const struct vio_tap_uring *u, size_t len, off_t what)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, u->fd, what);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
-/* Maps what setup told of. Submissions are numbered as they lie, once and for all. */
-static int map_rings(struct vio_tap_uring *u, const struct io_uring_params *p)
-{
-	uint8_t *rings;
-	unsigned *array;
-
-	u->rings_len = vio_max(p->sq_off.array + p->sq_entries * sizeof(unsigned),
-			       p->cq_off.cqes + p->cq_entries * sizeof(struct io_uring_cqe));
-	u->sqes_len = p->sq_entries * sizeof(struct io_uring_sqe);
-	u->rings = rings = map(u, u->rings_len, IORING_OFF_SQ_RING);
-	u->sqes = map(u, u->sqes_len, (off_t)IORING_OFF_SQES);
-	if (rings == NULL || u->sqes == NULL)
-		return -ENOMEM;
-	u->sq_tail = (unsigned *)(void *)(rings + p->sq_off.tail);
-	u->cq_head = (unsigned *)(void *)(rings + p->cq_off.head);
-	u->cq_tail = (unsigned *)(void *)(rings + p->cq_off.tail);
-	u->cqes = (struct io_uring_cqe *)(void *)(rings + p->cq_off.cqes);
-	u->sq_mask = p->sq_entries - 1;
-	u->cq_mask = p->cq_entries - 1;
-	array = (unsigned *)(void *)(rings + p->sq_off.array);
-	for (unsigned i = 0; i < p->sq_entries; i++)
-		array[i] = i;
-	return 0;
-}
 
 int vio_tap_uring_open(struct vio_tap_uring *u, int target)
 {
@@ -86,15 +45,13 @@ int vio_tap_uring_open(struct vio_tap_uring *u, int target)
 	int ret;
 
 	memset(u, 0, sizeof(*u));
-	u->fd = (int)syscall(SYS_io_uring_setup, VIO_TAP_URING_MAX, &p);
-	if (u->fd < 0) {
-		u->fd = -1;
-		return -errno;
+	u->ring.ring_fd = -1;
+	ret = io_uring_queue_init_params(VIO_TAP_URING_MAX, &u->ring, &p);
+	if (ret < 0) {
+		u->ring.ring_fd = -1;
+		return ret;
 	}
-	ret = p.features & IORING_FEAT_SINGLE_MMAP ? map_rings(u, &p) : -ENOSYS;
-	if (ret == 0 &&
-	    syscall(SYS_io_uring_register, u->fd, IORING_REGISTER_FILES, &target, 1) < 0)
-		ret = -errno;
+	ret = io_uring_register_files(&u->ring, &target, 1);
 	if (ret < 0)
 		vio_tap_uring_close(u);
 	return ret;
@@ -102,49 +59,61 @@ int vio_tap_uring_open(struct vio_tap_uring *u, int target)
 
 void vio_tap_uring_close(struct vio_tap_uring *u)
 {
-	if (u->fd < 0)
+	if (u->ring.ring_fd < 0)
 		return;
-	syscall(SYS_io_uring_register, u->fd, IORING_UNREGISTER_FILES, NULL, 0);
-	if (u->sqes != NULL)
-		munmap(u->sqes, u->sqes_len);
-	if (u->rings != NULL)
-		munmap(u->rings, u->rings_len);
-	close(u->fd);
-	u->fd = -1;
+	io_uring_unregister_files(&u->ring);
+	io_uring_queue_exit(&u->ring);
+	u->ring.ring_fd = -1;
 }
 
-/* Each field is written: the entry holds what it was used for before. */
-static void add(struct vio_tap_uring *u, uint8_t opcode, uint8_t flags, const void *addr,
-		uint32_t len)
+/* The next entry, of which there are as many as a burst has operations: each run uses them up. */
+static struct io_uring_sqe *next(struct vio_tap_uring *u)
 {
-	struct io_uring_sqe *sqe = &u->sqes[u->tail & u->sq_mask];
+	return io_uring_get_sqe(&u->ring);
+}
 
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->opcode = opcode;
-	sqe->flags = (uint8_t)(IOSQE_FIXED_FILE | flags);
-	sqe->off = UINT64_MAX; /* a stream has no offsets */
-	sqe->addr = (uintptr_t)addr;
-	sqe->len = len;
+/* What all operations have in common, over what the library has put there. */
+static void add(struct vio_tap_uring *u, struct io_uring_sqe *sqe, unsigned flags)
+{
+	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | flags);
 	sqe->rw_flags = RWF_NOWAIT;
-	sqe->user_data = u->queued;
-	u->tail++;
-	u->queued++;
+	sqe->user_data = u->queued++;
 }
 
 void vio_tap_uring_read(struct vio_tap_uring *u, void *buf, uint32_t len)
 {
-	add(u, IORING_OP_READ, 0, buf, len);
+	struct io_uring_sqe *sqe = next(u);
+
+	io_uring_prep_read(sqe, TARGET, buf, len, NO_OFFSET);
+	add(u, sqe, 0);
 }
 
 void vio_tap_uring_write(struct vio_tap_uring *u, const void *buf, uint32_t len)
 {
-	add(u, IORING_OP_WRITE, IOSQE_CQE_SKIP_SUCCESS, buf, len);
+	struct io_uring_sqe *sqe = next(u);
+
+	io_uring_prep_write(sqe, TARGET, buf, len, NO_OFFSET);
+	add(u, sqe, IOSQE_CQE_SKIP_SUCCESS);
 	u->silent++;
 }
 
 void vio_tap_uring_writev(struct vio_tap_uring *u, const struct vio_iov *iov, unsigned n)
 {
-	add(u, IORING_OP_WRITEV, 0, iov, n);
+	struct io_uring_sqe *sqe = next(u);
+
+	io_uring_prep_writev(sqe, TARGET, (const struct iovec *)(const void *)iov, n, NO_OFFSET);
+	add(u, sqe, 0);
+}
+
+/* Takes the last @n entries back, which the kernel has been told of and did not take. */
+static void take_back(struct vio_tap_uring *u, unsigned n)
+{
+	struct io_uring_sq *sq = &u->ring.sq;
+
+	sq->sqe_tail -= n;
+	sq->sqe_head = sq->sqe_tail;
+	/* For the kernel, which reads it in this very thread. */
+	io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
 }
 
 /* Hands the burst over. Returns how many of it the kernel took; the rest is taken back. */
@@ -152,34 +121,46 @@ static unsigned submit(struct vio_tap_uring *u)
 {
 	unsigned left = u->queued;
 
-	/* For the kernel, which reads it in this very thread. */
-	vio_store_release(u->sq_tail, u->tail);
 	while (left > 0) {
-		int ret = enter(u, left, 0);
+		int ret = io_uring_submit(&u->ring);
 
+		if (ret == -EINTR)
+			continue;
 		if (ret <= 0)
 			break;
 		left -= (unsigned)ret;
 	}
-	u->tail -= left;
 	if (vio_unlikely(left))
-		vio_store_release(u->sq_tail, u->tail);
+		take_back(u, left);
 	return u->queued - left;
 }
 
 /* Takes the completions that are there. Returns how many; *@failed is set if one failed. */
 static unsigned reap(struct vio_tap_uring *u, int *results, bool *failed)
 {
-	unsigned head = *u->cq_head, tail = vio_load_acquire(u->cq_tail), n = tail - head;
+	const struct io_uring_cqe *cqe;
+	unsigned head, n = 0;
 
-	for (; head != tail; head++) {
-		const struct io_uring_cqe *cqe = &u->cqes[head & u->cq_mask];
-
+	io_uring_for_each_cqe(&u->ring, head, cqe)
+	{
 		results[cqe->user_data] = cqe->res;
 		*failed |= cqe->res < 0;
+		n++;
 	}
-	vio_store_release(u->cq_head, head);
+	io_uring_cq_advance(&u->ring, n);
 	return n;
+}
+
+/* Waits for a completion. 0 or -errno. */
+static int wait_for_one(struct vio_tap_uring *u)
+{
+	struct io_uring_cqe *cqe;
+	int ret;
+
+	do
+		ret = io_uring_wait_cqe(&u->ring, &cqe);
+	while (ret == -EINTR);
+	return ret;
 }
 
 bool vio_tap_uring_run(struct vio_tap_uring *u, int *results)
@@ -193,7 +174,7 @@ bool vio_tap_uring_run(struct vio_tap_uring *u, int *results)
 	seen = reap(u, results, &failed);
 	/* Those that always tell have all told by now; memory of others hangs on it. */
 	while (vio_unlikely(seen < loud && taken == u->queued)) {
-		if (enter(u, 0, 1) < 0)
+		if (wait_for_one(u) < 0)
 			break;
 		seen += reap(u, results, &failed);
 	}
@@ -201,3 +182,42 @@ bool vio_tap_uring_run(struct vio_tap_uring *u, int *results)
 	u->silent = 0;
 	return !failed;
 }
+
+#else
+
+int vio_tap_uring_open(struct vio_tap_uring *u, int target)
+{
+	(void)u;
+	(void)target;
+	return -ENOSYS;
+}
+
+void vio_tap_uring_close(struct vio_tap_uring *u)
+{
+	(void)u;
+}
+
+/* What follows needs an open ring, so it is never called: it is there to be linked. */
+
+void vio_tap_uring_read(struct vio_tap_uring *u, void *buf, uint32_t len)
+{
+	(void)u, (void)buf, (void)len;
+}
+
+void vio_tap_uring_write(struct vio_tap_uring *u, const void *buf, uint32_t len)
+{
+	(void)u, (void)buf, (void)len;
+}
+
+void vio_tap_uring_writev(struct vio_tap_uring *u, const struct vio_iov *iov, unsigned n)
+{
+	(void)u, (void)iov, (void)n;
+}
+
+bool vio_tap_uring_run(struct vio_tap_uring *u, int *results)
+{
+	(void)u, (void)results;
+	return false;
+}
+
+#endif

@@ -4,32 +4,27 @@
 #define VIO_BACKEND_TAP_URING_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+
+#ifdef VIO_HAVE_LIBURING
+#include <liburing.h>
+#endif
 
 #include <vioduct/host.h>
 
 #define VIO_TAP_URING_MAX 64 /* operations in a burst */
 
-struct io_uring_sqe;
-struct io_uring_cqe;
-
 struct vio_tap_uring {
-	int fd;		 /* -1: there is none */
 	unsigned queued; /* operations of the burst */
 	unsigned silent; /* of them, such as tell of failure only */
-	unsigned tail;	 /* of the submission queue, behind the burst */
-	unsigned *sq_tail, *cq_head, *cq_tail;
-	unsigned sq_mask, cq_mask;
-	struct io_uring_sqe *sqes;
-	struct io_uring_cqe *cqes;
-	void *rings;
-	size_t rings_len, sqes_len;
+#ifdef VIO_HAVE_LIBURING
+	struct io_uring ring; /* its ring_fd is -1 when there is none */
+#endif
 };
 
 /*
- * Makes a ring for operations on @target, which must be non-blocking. 0, or -errno where the kernel
- * has none (too old, or forbidden): u->fd is -1 then, and nothing else of it may be used.
+ * Makes a ring for operations on @target, which must be non-blocking. 0, or -errno where there is
+ * none (the kernel too old, or forbidding it; built without liburing): it may only be closed then.
  */
 int vio_tap_uring_open(struct vio_tap_uring *u, int target);
 /* Lets go of the target, which is closed for good when its owner has closed it too. */
