@@ -261,8 +261,7 @@ VIO_API uint32_t vio_devq_base(const struct vio_devq *q);
  * Takes up to @n buffers. Each descriptor is read from shared memory exactly once, translated
  * through @mem and checked; the pieces are written to the pool @iov of @niov entries, each chain
  * preceded by one spare entry that is the caller's (iov[-1]). Stops early when the pool has no room
- * for the next chain (an empty pool of vio_devq_pool_min() entries holds any legal chain). The first
- * cache line of each piece of a short chain is prefetched for what the device may do with it.
+ * for the next chain (an empty pool of vio_devq_pool_min() entries holds any legal chain).
  *
  * Returns the number of chains, 0 when there are none; -EPROTO when the queue is broken: chains
  * before the bad one are delivered first, by a call of their own.

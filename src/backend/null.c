@@ -65,7 +65,7 @@ static int null_open(const struct vio_backend_config *config, struct vio_backend
 	null->be.ops = &vio_backend_null;
 	null->be.caps = (struct vio_backend_caps){
 		.tx_offloads = VIO_OFFLOAD_ALL,
-		.max_pairs = MAX_PAIRS,
+		.max_pairs = config->pairs,
 		.send_burst = 64,
 	};
 	*be = &null->be;

@@ -131,7 +131,8 @@ static int send_singly(struct tap *t, unsigned pair, struct vio_frame *frames, u
 /*
  * Tells of the frames that were sent in a burst, of which @frames are the rest: how many of them
  * were taken, or why the first was not. One that the kernel was busy for, while it decided on a later
- * one, is tried again.
+ * one, is tried again, and lost when it still is: nothing is remembered once the caller was told that
+ * it is busy, for it may come back with other frames.
  */
 static vio_noinline int tell(struct tap *t, unsigned pair, struct vio_frame *frames, unsigned n)
 {
@@ -142,14 +143,19 @@ static vio_noinline int tell(struct tap *t, unsigned pair, struct vio_frame *fra
 
 	for (; done < n && b->told < b->sent; done++, b->told++) {
 		ret = b->results[b->told];
-		if (ret == -EAGAIN)
+		if (ret == -EAGAIN) {
 			ret = send_one(t, pair, &frames[done]);
-		else if (ret >= 0)
+			/* The caller would keep it, and those behind it could go twice. */
+			if (ret == 0 && b->told + 1 < b->sent)
+				ret = -ENOBUFS;
+		} else if (ret >= 0)
 			ret = 1;
 		if (ret <= 0)
 			break;
 	}
 	p->busy = ret == 0;
+	if (ret == 0)
+		b->told = b->sent = 0;
 	if (ret < 0 && done == 0) {
 		refused(t, pair, frames, ret);
 		b->told++;

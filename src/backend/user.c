@@ -125,7 +125,8 @@ static bool grow_queue(struct user *u, struct user_pair *p, uint32_t need, uint3
 
 	while (larger.size < need)
 		larger.size *= 2;
-	if (larger.size > limit)
+	larger.size = vio_min(larger.size, limit & ~3u);
+	if (larger.size <= p->waiting.size || larger.size < need)
 		return false;
 	larger.memory = u->host->alloc(u->host->ctx, larger.size, VIO_CACHE_LINE);
 	if (larger.memory == NULL)
@@ -423,6 +424,19 @@ static int user_set_rx_offloads(struct vio_backend *be, uint32_t offloads)
 	return 0;
 }
 
+/* What the queue of @to may grow to when @from's frames move there: all queues together stay as large
+ * as they may be without moving. */
+static uint32_t move_limit(const struct user *u, const struct user_pair *to,
+			   const struct user_pair *from)
+{
+	uint64_t all = (uint64_t)u->queue_bytes * u->num_pairs, others = 0;
+
+	for (unsigned i = 0; i < u->num_pairs; i++)
+		if (&u->pairs[i] != to && &u->pairs[i] != from)
+			others += u->pairs[i].waiting.size;
+	return (uint32_t)(all > others ? all - others : 0);
+}
+
 /* What waits for a pair that the guest does not use any more moves behind what waits for others. */
 static void move_waiting(struct user *u, struct user_pair *from)
 {
@@ -437,7 +451,7 @@ static void move_waiting(struct user *u, struct user_pair *from)
 		len -= (uint32_t)sizeof(meta);
 		memcpy(&meta, waiting, sizeof(meta));
 		to = &u->pairs[pair_of(u, frame, len)];
-		if (let_wait(u, to, &meta, frame, len, u->queue_bytes * u->num_pairs))
+		if (let_wait(u, to, &meta, frame, len, move_limit(u, to, from)))
 			ring_bell(to);
 		else if (to->sink != NULL)
 			to->sink->ops->drop(to->sink, VIO_DROP_NO_BUFFER, 1);

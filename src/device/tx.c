@@ -183,7 +183,10 @@ static unsigned judge_burst(const struct vio_device *dev, struct vio_tx_scratch 
 	tx->soft_used = 0;
 	for (i = 0; i < n; i++) {
 		vio_prefetch_read(tx->chains[i].iov->base);
-		vio_prefetch_read((const char *)tx->chains[i].iov->base + hs);
+		if (vio_likely(tx->chains[i].out_num == 1))
+			vio_prefetch_read((const char *)tx->chains[i].iov->base + hs);
+		else if (tx->chains[i].out_num > 1)
+			vio_prefetch_read(tx->chains[i].iov[1].base);
 	}
 	for (i = 0; i < n; i++)
 		if (!judge_plain(tx, i, hs) && judge(dev, tx, i, hs))

@@ -71,6 +71,14 @@ static void replace(struct vio_driver_queue *old, struct vio_driver_queue *fresh
 	vio_driver_queue_destroy(old);
 }
 
+/* A receive queue of a pair that the user does not want now (vio_driver_pairs_set()), where it is the
+ * transport that turns these off: it stays off until it is wanted. */
+static bool resting(const struct vio_driver_queue *q)
+{
+	return q->drv->ops->pairs_set && !vio_driver_is_tx(q) &&
+	       q->index / 2u >= q->drv->active_pairs;
+}
+
 /* Gives the device the empty ring of @q, and lets frames move. */
 static int start_queue(struct vio_driver_queue *q)
 {
@@ -83,7 +91,7 @@ static int start_queue(struct vio_driver_queue *q)
 	if (!vio_driver_is_tx(q))
 		vio_driver_rx_refill(q);
 	ret = vio_driver_queue_attach(q);
-	if (ret == 0)
+	if (ret == 0 && !resting(q))
 		ret = drv->ops->queue_enable(drv->transport, q->index);
 	if (ret == 0)
 		vio_driver_queue_go(q);

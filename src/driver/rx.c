@@ -29,6 +29,9 @@
 /* Bytes of memory that a buffer must have, so that the Ethernet header is never looked for past it. */
 #define SMALLEST (VIO_BUF_HEADROOM + VIO_ETH_HLEN)
 
+/* Buffers of an ordinary size that the largest frame takes. */
+#define LARGEST_BUFS (VIO_FRAME_MAX_LEN / 2048 + 2)
+
 /* Where posting begins in a buffer whose frame has a header. */
 static vio_always_inline uint32_t post_start(const struct vio_driver_queue *q)
 {
@@ -528,10 +531,17 @@ bool vio_driver_rx_refill(struct vio_driver_queue *q)
 	return true;
 }
 
-/* Whether so much is free that refilling is worth while. */
+/*
+ * Whether so much is free that refilling is worth while. Of a small ring every buffer is needed: the
+ * device may have a frame that goes into all of them and not into half.
+ */
 bool vio_driver_rx_wants_refill(const struct vio_driver_queue *q)
 {
-	return vio_drvq_free(q->vq) >= vio_min(VIO_REFILL_BURST, (q->num + 1) / 2);
+	uint32_t free = vio_drvq_free(q->vq);
+
+	if (free >= vio_min(VIO_REFILL_BURST, (q->num + 1) / 2))
+		return true;
+	return vio_unlikely(free > 0 && q->mergeable && vio_drvq_in_flight(q->vq) < LARGEST_BUFS);
 }
 
 int vio_driver_rx_burst(struct vio_driver *drv, unsigned id, struct vio_buf **frames, unsigned n)

@@ -2,10 +2,11 @@
 /*
  * The kernels for x86-64. See vector.h for what they do; here is how.
  *
- * Four descriptors are four 16-byte loads. An aligned 16-byte load is atomic on every processor
- * with AVX, and the peer stores the word with the flags last, so a descriptor whose flags are right
- * is all there. Each is loaded once, through a volatile pointer, into registers, and everything is
- * checked and computed from those.
+ * Four descriptors are four 16-byte loads, in the order of the ring. An aligned 16-byte load is atomic
+ * on every processor with AVX. Of what a peer publishes together it stores the first descriptor's
+ * flags last: whoever has loaded that one finds the others whole, for loads are not reordered. Each
+ * is loaded once, through a volatile pointer, into registers, and everything is checked and computed
+ * from those.
  *
  * Two vectors of two descriptors are unpacked into one of four addresses and one of four meta
  * words. Unpacking works within halves of a vector, so the lanes stand in the order 0, 2, 1, 3; and
@@ -99,8 +100,10 @@ BODY struct four unpack(__m256i pair01, __m256i pair23)
 BODY struct four load_descs(const struct ring_desc *desc)
 {
 	shared_desc *d = (const void *)desc;
+	/* One after the other, as they lie: see above. */
+	const __m128i d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];
 
-	return unpack(two(d[0], d[1]), two(d[2], d[3]));
+	return unpack(two(d0, d1), two(d2, d3));
 }
 
 /* The same from every other 16 bytes of @p: one half of structures of 32 bytes. */

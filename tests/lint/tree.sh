@@ -10,7 +10,7 @@ files() { # patterns…: our files, whether committed yet or not, without what g
 		git ls-files --cached --others --exclude-standard -- "$@"
 	else
 		for pattern; do
-			find . -path './build*' -prune -o -type f \
+			find . \( -path './build*' -o -path './.git' \) -prune -o -type f \
 				\( -path "./$pattern" -o -name "$pattern" \) -print
 		done
 	fi | sort -u | while read -r file; do
