@@ -39,7 +39,7 @@ check            cmd:tcpdump            tcpdump           tcpdump            tcp
 check            cmd:tshark             tshark            wireshark-cli      wireshark-cli     tshark
 check,bench      cmd:ip                 iproute2          iproute            iproute2          iproute2
 check            cmd:ethtool            ethtool           ethtool            ethtool           ethtool
-check,bench      cmd:dpdk-testpmd       +dpdk             dpdk               dpdk              dpdk
+check,bench      cmd:dpdk-testpmd       +dpdk-dev         dpdk               dpdk              dpdk
 check,bench      cmd:strace             strace            strace             strace            strace
 check,bench      cmd:valgrind           valgrind          valgrind           valgrind          valgrind
 bench            pkg:libdpdk            libdpdk-dev       dpdk-devel         -                 dpdk-dev
