@@ -63,18 +63,26 @@ typedef uint64_t bench_words __attribute__((vector_size(16), aligned(1), may_ali
 static inline void bench_frame_fill(uint8_t *data, uint32_t len, unsigned pair, uint64_t number)
 {
 	const uint64_t first = bench_first_word(pair, number);
-	const uint8_t *const end = data + len, *const last = end - sizeof(bench_words);
+	const bench_words step = { 2 * BENCH_FRAME_MULT, 2 * BENCH_FRAME_MULT };
 	bench_words words = { first, first + BENCH_FRAME_MULT };
+	uint32_t left = len - BENCH_FRAME_HEAD;
 
 	bench_frame_head(data, false, pair, number);
-	for (data += BENCH_FRAME_HEAD; data <= last; data += sizeof(words)) {
+	data += BENCH_FRAME_HEAD;
+	/* Smallest frames have 36 bytes more. */
+	((bench_words *)data)[0] = words;
+	((bench_words *)data)[1] = words + step;
+	words += step + step;
+	data += 2 * sizeof(words);
+	left -= 2 * (uint32_t)sizeof(words);
+	for (; left >= sizeof(words); data += sizeof(words), left -= (uint32_t)sizeof(words)) {
 		*(bench_words *)data = words;
-		words += 2 * BENCH_FRAME_MULT;
+		words += step;
 	}
-	if (data + 8 == end)
+	if (left == 8)
 		memcpy(data, &words, 8);
-	else if (data < end)
-		memcpy(data, &words, (size_t)(end - data));
+	else if (left)
+		memcpy(data, &words, left);
 }
 
 /* Reads every byte; the sum is for nothing but that the reading can't be left out. */

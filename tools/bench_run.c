@@ -38,7 +38,8 @@
 struct pair {
 	uint64_t number;	     /* of the next frame to be made */
 	struct vio_buf *made[BURST]; /* frames that the ring had no room for yet */
-	unsigned num_made;
+	struct vio_buf *next[BURST]; /* empty, their lines on the way: for the next burst */
+	unsigned num_made, num_next;
 	bool streaming;		  /* rxonly: the stream from `source` has begun */
 	struct bench_track track; /* of the numbers that this pair sent or `source` made */
 };
@@ -142,19 +143,36 @@ static unsigned may_make(const struct run *run)
 	return (unsigned)n;
 }
 
+/*
+ * Makes a burst. The line of each frame of the next one is asked for while one of this is written:
+ * all at once would be more than a core can have under way.
+ */
 static void make(struct run *run, struct pair *pair, unsigned id)
 {
-	unsigned i, n = vio_pool_get(run->front.pool, pair->made, may_make(run));
+	const uint32_t size = run->conf->size;
+	uint64_t number = pair->number;
+	struct vio_buf *next[BURST];
+	unsigned i, n = may_make(run), num_next;
 
-	/* The lines of a whole burst are asked for before the first is written. */
-	for (i = 0; i < n; i++)
-		vio_prefetch_write(vio_buf_data(pair->made[i]));
+	if (pair->num_next < n)
+		pair->num_next += vio_pool_get(run->front.pool, pair->next + pair->num_next,
+					       n - pair->num_next);
+	n = vio_min(n, pair->num_next);
+	num_next = n == BURST ? vio_pool_get(run->front.pool, next, BURST) : 0;
 	for (i = 0; i < n; i++) {
-		struct vio_buf *buf = pair->made[i];
+		struct vio_buf *buf = pair->next[i];
 
-		buf->len = bench_frame_size(run->conf->size, pair->number);
-		bench_frame_fill(vio_buf_data(buf), buf->len, id, pair->number++);
+		if (i < num_next)
+			vio_prefetch_write(vio_buf_data(next[i]));
+		buf->len = bench_frame_size(size, number);
+		bench_frame_fill(vio_buf_data(buf), buf->len, id, number++);
+		pair->made[i] = buf;
 	}
+	pair->num_next -= n;
+	memmove(pair->next, pair->next + n, pair->num_next * sizeof(pair->next[0]));
+	memcpy(pair->next + pair->num_next, next, num_next * sizeof(next[0]));
+	pair->num_next += num_next;
+	pair->number = number;
 	pair->num_made = n;
 	run->made += n;
 }
@@ -500,6 +518,7 @@ static void conclude(struct run *run)
 		struct pair *pair = &run->pairs[id];
 
 		vio_pool_put(run->front.pool, pair->made, pair->num_made);
+		vio_pool_put(run->front.pool, pair->next, pair->num_next);
 		unique += pair->track.unique;
 		result->duplicate += pair->track.duplicate;
 		result->reordered += pair->track.reordered;
@@ -527,7 +546,7 @@ static int open_device(struct run *run)
 	struct front_queues queues = {
 		.pairs = conf->pairs,
 		.size = ring,
-		.buffers = conf->pairs * 2 * (ring + BURST),
+		.buffers = conf->pairs * 2 * (ring + 2 * BURST),
 		.room = conf->size,
 		.rx = { .alloc = alloc_buffers, .free = free_received },
 		.tx = { .free = free_sent, .unsent = free_unsent },

@@ -75,22 +75,23 @@ extern "C" {
 struct vio_buf {
 	struct vio_buf *next; /* next piece of the same frame, or NULL */
 	uint8_t *mem;	      /* its memory, headroom included */
-	uint64_t dma;	    /* device address of mem; the driver sets it when the host has map() */
-	uint32_t size;	    /* bytes at mem */
-	uint32_t off;	    /* where the frame, or this piece of it, begins in mem */
-	uint32_t len;	    /* bytes of it here */
-	uint32_t frame_len; /* first piece, received: bytes of the whole frame */
-	/* First piece: what the net header says. To send: all zero when nothing is asked for. */
-	struct vio_net_meta meta;
-	uint16_t pieces;      /* first piece, received: how many */
-	uint16_t hash_report; /* VIO_NET_HASH_REPORT_*: what hash was taken over */
-	uint32_t hash;	      /* received, with HASH_REPORT; the driver's own while sending */
+	uint64_t dma;  /* device address of mem; the driver sets it when the host has map() */
+	uint32_t size; /* bytes at mem */
+	uint32_t len;  /* bytes of the frame, or of this piece of it, here */
+	uint32_t off;  /* where they begin in mem */
 	/*
 	 * How many bytes in front of off are known to be zero: the driver then need not write an
 	 * empty header again. Kept by the driver; the caller writes 0 when it has moved off or
 	 * written into the headroom.
 	 */
 	uint8_t clean;
+	uint8_t unused; /* 0 */
+	/* First piece: what the net header says. To send: all zero when nothing is asked for. */
+	struct vio_net_meta meta;
+	uint16_t pieces;      /* first piece, received: how many */
+	uint16_t hash_report; /* VIO_NET_HASH_REPORT_*: what hash was taken over */
+	uint32_t frame_len;   /* first piece, received: bytes of the whole frame */
+	uint32_t hash;	      /* received, with HASH_REPORT; the driver's own while sending */
 };
 
 /* The first byte of a frame or piece. */

@@ -170,6 +170,15 @@ VIO_API int vio_drvq_add_singles(struct vio_drvq *q, const struct vio_seg *segs,
 VIO_API bool vio_drvq_publish(struct vio_drvq *q);
 
 /*
+ * The two halves of that. Between the store that publishes and the load that tells whether the
+ * device wants a kick, a core has to wait until other cores have seen the store; whoever has other
+ * work puts it in between. vio_drvq_must_kick() speaks of all that was shown since it was last
+ * asked, and has to be asked before the caller goes away: a device that sleeps is not woken before.
+ */
+VIO_API void vio_drvq_show(struct vio_drvq *q);
+VIO_API bool vio_drvq_must_kick(struct vio_drvq *q);
+
+/*
  * Takes up to @n used buffers. Returns their number, or -EPROTO when the queue is (or just became)
  * broken: buffers before the bad one are delivered first.
  *
@@ -267,6 +276,15 @@ VIO_API uint32_t vio_devq_base(const struct vio_devq *q);
  * before the bad one are delivered first, by a call of their own.
  */
 VIO_API int vio_devq_pop_burst(struct vio_devq *q, const struct vio_mem *mem,
+			       struct vio_chain *chains, unsigned n, struct vio_iov *iov,
+			       unsigned niov);
+
+/*
+ * The same while chains that were popped before are still to be worked on: a bad chain is left for
+ * the next vio_devq_pop_burst() to meet, so that what came before it can be returned first. Returns
+ * the number of chains, 0 also on a broken queue.
+ */
+VIO_API int vio_devq_pop_ahead(struct vio_devq *q, const struct vio_mem *mem,
 			       struct vio_chain *chains, unsigned n, struct vio_iov *iov,
 			       unsigned niov);
 

@@ -80,17 +80,25 @@ struct vio_device {
 	struct vio_net_config config;
 };
 
-/* What a burst on its way to the back end needs. */
-struct vio_tx_scratch {
+/* Chains that were popped together. */
+struct vio_tx_burst {
+	unsigned n;
 	struct vio_chain chains[VIO_TX_BURST];
-	struct vio_frame frames[VIO_TX_BURST]; /* frames[i] is of chains[i] */
+	struct vio_iov pool[VIO_POOL_CHAIN + VIO_TX_BURST * 20];
+};
+
+/* What a burst on its way to the back end needs, and the one behind it. */
+struct vio_tx_scratch {
+	struct vio_tx_burst bursts[2];
+	struct vio_frame frames[VIO_TX_BURST]; /* frames[i] is of chain i of the first */
 	uint8_t verdict[VIO_TX_BURST];	       /* enum tx_verdict */
 	uint8_t why[VIO_TX_BURST];	       /* enum vio_drop when it is dropped */
 	unsigned left;			       /* of the turn's budget */
 	unsigned soft_used;		       /* entries of soft_iov taken */
+	unsigned plain;			       /* frames at the front that ask for nothing */
+	uint64_t plain_bytes;		       /* of these */
 	struct vio_gso gso;
 	struct vio_frame segs[VIO_SEG_BURST];
-	struct vio_iov pool[VIO_POOL_CHAIN + VIO_TX_BURST * 20];
 	struct vio_iov soft_iov[VIO_POOL_CHAIN + VIO_TX_BURST * 22];
 	struct vio_iov seg_iov[VIO_POOL_CHAIN + VIO_SEG_BURST * 22];
 	uint8_t headers[VIO_TX_BURST][VIO_HDR_SCRATCH];

@@ -107,10 +107,10 @@ static int judge_offloads(const struct vio_device *dev, struct vio_tx_scratch *t
  * Splits chain @i into header and frame, and judges it. Returns 0, or -E2BIG when the scratch
  * memory is used up by the frames before it: it has to wait for the next burst.
  */
-static vio_always_inline int judge(const struct vio_device *dev, struct vio_tx_scratch *tx,
-				   unsigned i, uint32_t hs)
+static vio_noinline int judge(const struct vio_device *dev, struct vio_tx_scratch *tx,
+			      const struct vio_chain *chain, unsigned i)
 {
-	const struct vio_chain *chain = &tx->chains[i];
+	const uint32_t hs = dev->hdr_size;
 	struct vio_frame *frame = &tx->frames[i];
 	struct vio_iov *iov = chain->iov;
 	uint8_t header[VIO_NET_HDR_SIZE_MAX];
@@ -151,47 +151,69 @@ static vio_always_inline int judge(const struct vio_device *dev, struct vio_tx_s
 	return ret;
 }
 
-/* The same for what nearly all are: one piece, and a header that asks for nothing. False: another. */
-static vio_always_inline bool judge_plain(struct vio_tx_scratch *tx, unsigned i, uint32_t hs)
+/* Asks for the header of a chain, and for the beginning of its frame. */
+static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs)
 {
-	const struct vio_chain *chain = &tx->chains[i];
-	struct vio_frame *frame = &tx->frames[i];
-	struct vio_iov *iov = chain->iov;
-	uint32_t len = chain->out_len - hs;
+	const struct vio_iov *iov = chain->iov;
 
-	/* A length below the smallest wraps to one above the largest. */
-	if (vio_unlikely(chain->out_num != 1 ||
-			 len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN ||
-			 !vio_net_hdr_plain(iov->base)))
-		return false;
-	iov->base = (uint8_t *)iov->base + hs;
-	iov->len = len;
-	frame->iov = iov;
-	frame->iovcnt = 1;
-	frame->len = len;
-	memset(&frame->meta, 0, sizeof(frame->meta));
-	tx->verdict[i] = TX_SEND;
-	return true;
+	vio_prefetch_read(iov->base);
+	if (vio_likely(chain->out_num == 1))
+		vio_prefetch_read((const char *)iov->base + hs);
+	else if (chain->out_num > 1)
+		vio_prefetch_read(iov[1].base);
 }
 
-/* Judges up to @n chains; returns for how many the scratch memory was enough. */
-static unsigned judge_burst(const struct vio_device *dev, struct vio_tx_scratch *tx, unsigned n)
+/*
+ * Judges what nearly all frames are, one piece with a header that asks for nothing, from chain @i of
+ * @burst on. Returns where it met another, or the end. What @next needs is asked for on the way, a
+ * chain of it with each that is judged: all at once would be more than a core can have under way,
+ * and it would stand still.
+ */
+static vio_noinline unsigned judge_plain(struct vio_tx_scratch *tx,
+					 const struct vio_tx_burst *burst,
+					 const struct vio_tx_burst *next, unsigned i, uint32_t hs)
 {
-	const uint32_t hs = dev->hdr_size;
-	unsigned i;
+	const unsigned begin = i, n = burst->n, ahead = next->n;
+	uint64_t bytes = 0;
+
+	for (; i < n; i++) {
+		const struct vio_chain *chain = &burst->chains[i];
+		struct vio_iov *iov = chain->iov;
+		uint32_t len = chain->out_len - hs;
+
+		if (i < ahead)
+			ask_for(&next->chains[i], hs);
+		/* A length below the smallest wraps to one above the largest. */
+		if (vio_unlikely(chain->out_num != 1 ||
+				 len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN ||
+				 !vio_net_hdr_plain(iov->base)))
+			break;
+		iov->base = (uint8_t *)iov->base + hs;
+		iov->len = len;
+		tx->frames[i] = (struct vio_frame){ .iov = iov, .iovcnt = 1, .len = len };
+		bytes += len;
+	}
+	memset(&tx->verdict[begin], TX_SEND, i - begin);
+	if (begin == 0) {
+		tx->plain = i;
+		tx->plain_bytes = bytes;
+	}
+	return i;
+}
+
+/* Judges @burst; returns for how many of its chains the scratch memory was enough. */
+static unsigned judge_burst(const struct vio_device *dev, struct vio_tx_scratch *tx,
+			    const struct vio_tx_burst *burst, const struct vio_tx_burst *next)
+{
+	unsigned i = 0;
 
 	tx->soft_used = 0;
-	for (i = 0; i < n; i++) {
-		vio_prefetch_read(tx->chains[i].iov->base);
-		if (vio_likely(tx->chains[i].out_num == 1))
-			vio_prefetch_read((const char *)tx->chains[i].iov->base + hs);
-		else if (tx->chains[i].out_num > 1)
-			vio_prefetch_read(tx->chains[i].iov[1].base);
+	for (;;) {
+		i = judge_plain(tx, burst, next, i, dev->hdr_size);
+		if (vio_likely(i == burst->n) || judge(dev, tx, &burst->chains[i], i))
+			return i;
+		i++;
 	}
-	for (i = 0; i < n; i++)
-		if (!judge_plain(tx, i, hs) && judge(dev, tx, i, hs))
-			break;
-	return i;
 }
 
 static void spend(struct vio_tx_scratch *tx, unsigned n)
@@ -224,8 +246,11 @@ static unsigned send_run(struct vio_device_pair *pair, unsigned i, unsigned end)
 			done++;
 			continue;
 		}
-		for (k = 0; k < n; k++)
-			bytes += tx->frames[done + (unsigned)k].len;
+		if (vio_likely(done == 0 && (unsigned)n == tx->plain))
+			bytes = tx->plain_bytes;
+		else
+			for (k = 0; k < n; k++)
+				bytes += tx->frames[done + (unsigned)k].len;
 		vio_count(&q->stats.packets, (uint64_t)n);
 		vio_count(&q->stats.bytes, bytes);
 		done += (unsigned)n;
@@ -299,7 +324,8 @@ static unsigned carry_out(struct vio_device_pair *pair, unsigned n)
 	while (i < n && tx->left) {
 		switch (tx->verdict[i]) {
 		case TX_SEND:
-			for (end = i + 1; end < n && tx->verdict[end] == TX_SEND;)
+			end = vio_max(i + 1, vio_min(tx->plain, n));
+			while (end < n && tx->verdict[end] == TX_SEND)
 				end++;
 			done = send_run(pair, i, end);
 			if (done)
@@ -336,57 +362,93 @@ static unsigned discard(struct vio_device_pair *pair, unsigned n)
 	return n;
 }
 
-/* One burst. Returns the chains completed, or -errno. @ready tells how many were there. */
-static int tx_burst(struct vio_device_pair *pair, unsigned want, unsigned *ready)
+/*
+ * Pops up to @want chains into @burst; @ahead: behind others that are still to be worked on. Returns
+ * how many, or -errno.
+ */
+static int take(struct vio_device_queue *q, struct vio_tx_burst *burst, unsigned want, bool ahead)
+{
+	int n = (ahead ? vio_devq_pop_ahead :
+			 vio_devq_pop_burst)(q->vq, q->mem, burst->chains, want, burst->pool,
+					     (unsigned)vio_array_size(burst->pool));
+
+	burst->n = n > 0 ? (unsigned)n : 0;
+	return n;
+}
+
+/* Works on @burst, with @next behind it, which goes back to the ring if @burst can't be completed.
+ * Returns the chains completed, or -errno. */
+static int work_on(struct vio_device_pair *pair, struct vio_tx_burst *burst,
+		   struct vio_tx_burst *next)
 {
 	struct vio_tx_scratch *tx = &pair->scratch->tx;
 	struct vio_device_queue *q = &pair->tx;
 	struct vio_device *dev = pair->dev;
 	unsigned done;
-	int n;
 
-	q->held = false;
-	n = vio_devq_pop_burst(q->vq, q->mem, tx->chains, want, tx->pool,
-			       (unsigned)vio_array_size(tx->pool));
-	*ready = n > 0 ? (unsigned)n : 0;
-	if (n <= 0)
-		return n;
-	if (vio_unlikely(!vio_load(&dev->link) || !q->enabled)) {
-		done = discard(pair, (unsigned)n);
-	} else {
-		done = carry_out(pair, judge_burst(dev, tx, (unsigned)n));
+	if (vio_unlikely(!vio_load(&dev->link) || !q->enabled))
+		done = discard(pair, burst->n);
+	else
+		done = carry_out(pair, judge_burst(dev, tx, burst, next));
+	if (done < burst->n) {
+		vio_devq_unpop(q->vq, next->chains, next->n);
+		vio_devq_unpop(q->vq, &burst->chains[done], burst->n - done);
+		next->n = 0;
 	}
-	if (done < (unsigned)n)
-		vio_devq_unpop(q->vq, &tx->chains[done], (unsigned)n - done);
+	burst->n = 0;
 	if (done == 0)
 		return -EAGAIN;
 	/* Nothing was written into any of them, as pop left it (assertion 7). */
 	q->dirty = true;
-	return vio_devq_push_burst(q->vq, tx->chains, done) < 0 ? -EPROTO : (int)done;
+	return vio_devq_push_burst(q->vq, burst->chains, done) < 0 ? -EPROTO : (int)done;
 }
 
+/*
+ * While one burst is worked on, the lines of the next are on their way from the guest's core: where
+ * the ring has more than a burst, that is popped first.
+ */
 int vio_device_tx(struct vio_device *dev, unsigned index, unsigned budget)
 {
 	struct vio_device_pair *pair = &dev->pairs[index];
 	struct vio_device_queue *q = &pair->tx;
+	struct vio_tx_burst *burst, *next;
 	struct vio_tx_scratch *tx;
-	unsigned total = 0, ready;
+	unsigned total = 0, ready, i;
 	int n = 0;
 
 	if (!q->vq)
 		return 0;
 	tx = &pair->scratch->tx;
 	tx->left = budget;
+	q->held = false;
+	burst = &tx->bursts[0];
+	next = &tx->bursts[1];
+	burst->n = 0;
 	while (tx->left) {
 		unsigned want = vio_min(tx->left, (unsigned)VIO_TX_BURST);
 
-		n = tx_burst(pair, want, &ready);
+		if (burst->n == 0) {
+			n = take(q, burst, want, false);
+			for (i = 0; i < burst->n; i++)
+				ask_for(&burst->chains[i], dev->hdr_size);
+		}
+		if (n <= 0)
+			break;
+		ready = burst->n;
+		next->n = 0;
+		if (ready == want && tx->left > want)
+			take(q, next, vio_min(tx->left - want, (unsigned)VIO_TX_BURST), true);
+		n = work_on(pair, burst, next);
 		if (n <= 0)
 			break;
 		total += (unsigned)n;
 		if (q->held || ready < want)
 			break;
+		burst = next;
+		next = &tx->bursts[next == &tx->bursts[0]];
 	}
+	/* Segments may have used up what the next burst was popped for. */
+	vio_devq_unpop(q->vq, burst->chains, burst->n);
 	if (n == -EPROTO)
 		vio_device_queue_failed(dev, index * 2 + 1);
 	return total ? (int)total : n;

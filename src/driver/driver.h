@@ -191,16 +191,24 @@ static vio_always_inline void vio_driver_tally_run(struct vio_driver_stats *s,
 	t->run = 0;
 }
 
-/* Adds a frame of @len bytes, which begins at @data. */
-static vio_always_inline void vio_driver_tally_add(struct vio_driver_stats *s,
-						   struct vio_driver_tally *t, const uint8_t *data,
-						   uint32_t len)
+/* Adds @n frames of @len bytes. */
+static vio_always_inline void vio_driver_tally_add_alike(struct vio_driver_stats *s,
+							 struct vio_driver_tally *t, uint32_t len,
+							 unsigned n)
 {
 	if (vio_unlikely(len != t->len)) {
 		vio_driver_tally_run(s, t);
 		t->len = len;
 	}
-	t->run++;
+	t->run += n;
+}
+
+/* Adds a frame of @len bytes, which begins at @data. */
+static vio_always_inline void vio_driver_tally_add(struct vio_driver_stats *s,
+						   struct vio_driver_tally *t, const uint8_t *data,
+						   uint32_t len)
+{
+	vio_driver_tally_add_alike(s, t, len, 1);
 	if (vio_unlikely(data[0] & 1))
 		vio_driver_count_group(s, data);
 }
@@ -211,6 +219,27 @@ static vio_always_inline void vio_driver_tally_end(struct vio_driver_stats *s,
 	vio_driver_tally_run(s, t);
 	vio_driver_count_add(&s->packets, t->packets);
 	vio_driver_count_add(&s->bytes, t->bytes);
+}
+
+/*
+ * What the frames of a burst mostly have alike lies in two words of a buffer, so that it takes two
+ * looks: size and len; and off, clean, and of meta what asks for anything.
+ */
+struct vio_driver_alike {
+	uint64_t sizes, form;
+};
+VIO_STATIC_ASSERT(offsetof(struct vio_buf, off) ==
+				  offsetof(struct vio_buf, size) + sizeof(uint64_t) &&
+			  offsetof(struct vio_buf, meta.gso_type) + 1 ==
+				  offsetof(struct vio_buf, size) + sizeof(struct vio_driver_alike),
+		  "size, len; off, clean, unused, flags, gso_type");
+
+static vio_always_inline struct vio_driver_alike vio_driver_alike(const struct vio_buf *buf)
+{
+	struct vio_driver_alike alike;
+
+	memcpy(&alike, (const char *)buf + offsetof(struct vio_buf, size), sizeof(alike));
+	return alike;
 }
 
 /* The queue by its number in one direction; NULL: there is none. */
@@ -264,14 +293,21 @@ static inline void vio_driver_kick(struct vio_driver_queue *q)
 	vio_driver_count_add(&q->stats.kicks, 1);
 }
 
-/* Makes what was added visible, and kicks when the device wants it and may have it. */
-static inline void vio_driver_publish(struct vio_driver_queue *q)
+/* Kicks when the device wants that for what was shown to it, and may have it. */
+static inline void vio_driver_kick_due(struct vio_driver_queue *q)
 {
-	if (!vio_drvq_publish(q->vq))
+	if (!vio_drvq_must_kick(q->vq))
 		return;
 	if (vio_unlikely(q->hold_kicks)) /* vio_driver_queue_go() makes up for it */
 		return;
 	vio_driver_kick(q);
+}
+
+/* Makes what was added visible, and kicks when that is due. */
+static inline void vio_driver_publish(struct vio_driver_queue *q)
+{
+	vio_drvq_show(q->vq);
+	vio_driver_kick_due(q);
 }
 
 /* queue.c: memory, set-up and tear-down of a queue */
@@ -313,7 +349,6 @@ void vio_driver_rx_detach(struct vio_driver_queue *q, bool keep);
 int vio_driver_tx_clean(struct vio_driver_queue *q, unsigned max);
 void vio_driver_tx_resend(struct vio_driver_queue *q);
 void vio_driver_tx_detach(struct vio_driver_queue *q, bool keep);
-int vio_driver_tx_send(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n);
 void vio_driver_tx_enter(struct vio_driver_queue *q);
 bool vio_driver_tx_try_enter(struct vio_driver_queue *q);
 void vio_driver_tx_leave(struct vio_driver_queue *q);

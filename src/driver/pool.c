@@ -117,11 +117,15 @@ void vio_pool_put(void *ctx, struct vio_buf **bufs, unsigned n)
 	struct vio_buf *buf;
 	unsigned i;
 
-	for (i = 0; i < n; i++) {
-		*top++ = bufs[i];
-		for (buf = bufs[i]->next; vio_unlikely(buf != NULL); buf = buf->next)
-			*top++ = buf;
+	for (i = 0; i + 2 <= n; i += 2, top += 2) {
+		if (vio_unlikely(bufs[i]->next != NULL || bufs[i + 1]->next != NULL))
+			break;
+		top[0] = bufs[i];
+		top[1] = bufs[i + 1];
 	}
+	for (; i < n; i++)
+		for (buf = bufs[i]; buf != NULL; buf = buf->next)
+			*top++ = buf;
 	pool->top = (uint32_t)(top - pool->stack);
 }
 

@@ -24,6 +24,9 @@
  * fits. */
 #define WAKE_MIN 34u
 
+/* Frames, at least, that are freed at a time to make room. */
+#define MAKE_ROOM 64u
+
 /* ---- The header ------------------------------------------------------------------------------ */
 
 /* Writes the header that @buf's meta asks for. */
@@ -221,33 +224,64 @@ static vio_always_inline unsigned build_burst(struct vio_driver_queue *q, struct
 	return i;
 }
 
+/* A burst on its way into the ring: frames [at, n) are still to be made ready. */
+struct burst {
+	struct vio_buf *const *frames;
+	unsigned at, n;
+};
+
 /*
- * Makes ready what nearly all frames are: one piece that asks for nothing. Numbers and counts them
- * on the way, so that a burst is gone through once; there is room for all @n. Returns how many.
+ * Makes ready the frames that are like @alike, which may be sent and whose header is there, as far as
+ * they follow one another.
  */
-static vio_always_inline unsigned build_plain(struct vio_driver_queue *q, struct vio_buf **frames,
-					      unsigned n, struct vio_driver_tally *tally)
+static vio_always_inline void build_alike(struct vio_driver_queue *q, struct burst *b,
+					  const struct vio_driver_alike alike,
+					  const struct vio_buf *first)
 {
-	const uint32_t hdr_size = q->hdr_size, len_span = q->frame_max - VIO_ETH_MIN_LEN;
-	struct vio_seg *seg = q->segs;
+	const uint32_t off = first->off, len = first->len + q->hdr_size;
+	const uint64_t skip = off - q->hdr_size;
+	struct vio_seg *const segs = q->segs;
+	const uint32_t seq = q->seq;
+	const unsigned n = b->n;
 	unsigned i;
 
-	for (i = 0; i < n; i++, seg++) {
-		struct vio_buf *buf = frames[i];
-		uint32_t len = buf->len;
+	for (i = b->at; i < n; i++) {
+		struct vio_buf *buf = b->frames[i];
+		const struct vio_driver_alike is = vio_driver_alike(buf);
+
+		if (buf->next != NULL || is.sizes != alike.sizes || is.form != alike.form)
+			break;
+		buf->hash = seq + i;
+		segs[i].addr = buf->dma + skip;
+		segs[i].len = len;
+		if (vio_unlikely(buf->mem[off] & 1))
+			vio_driver_count_group(&q->stats, buf->mem + off);
+	}
+	b->at = i;
+}
+
+/*
+ * Makes ready what nearly all frames are: one piece that asks for nothing. Numbers and counts them
+ * on the way, so that a burst is gone through once; there is room for all. Frames are mostly like
+ * the one before, and then what is so for the one is so for the other.
+ */
+static vio_always_inline void build_plain(struct vio_driver_queue *q, struct burst *b,
+					  struct vio_driver_tally *tally)
+{
+	const uint32_t hdr_size = q->hdr_size, len_span = q->frame_max - VIO_ETH_MIN_LEN;
+
+	while (b->at < b->n) {
+		struct vio_buf *buf = b->frames[b->at];
+		unsigned begin = b->at;
 
 		/* A length below the smallest wraps to one above the largest. */
 		if (vio_unlikely(buf->next != NULL || !asks_nothing(&buf->meta) ||
-				 len - VIO_ETH_MIN_LEN > len_span || !piece_ok(buf, hdr_size)))
-			break;
+				 buf->len - VIO_ETH_MIN_LEN > len_span || !piece_ok(buf, hdr_size)))
+			return;
 		clear_header(buf, hdr_size);
-		buf->frame_len = len;
-		buf->hash = q->seq + i;
-		seg->addr = buf->dma + buf->off - hdr_size;
-		seg->len = len + hdr_size;
-		vio_driver_tally_add(&q->stats, tally, vio_buf_data(buf), len);
+		build_alike(q, b, vio_driver_alike(buf), buf);
+		vio_driver_tally_add_alike(&q->stats, tally, buf->len, b->at - begin);
 	}
-	return i;
 }
 
 /* ---- Sending --------------------------------------------------------------------------------- */
@@ -270,14 +304,17 @@ static vio_always_inline void account(struct vio_driver_queue *q, struct vio_buf
 }
 
 /* Adds the plain frames that a burst begins with. Returns how many. */
-static unsigned add_plain(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n, int *err)
+static vio_noinline unsigned add_plain(struct vio_driver_queue *q, struct vio_buf **frames,
+				       unsigned n, int *err)
 {
+	struct burst burst = { frames, 0, vio_min(n, vio_drvq_free(q->vq)) };
 	struct vio_driver_tally tally = { 0, 0, 0, 0 };
 	int added;
 
 	if (q->map_host || vio_drvq_error(q->vq))
 		return 0;
-	n = build_plain(q, frames, vio_min(n, vio_drvq_free(q->vq)), &tally);
+	build_plain(q, &burst, &tally);
+	n = burst.at;
 	if (n == 0)
 		return 0;
 	added = vio_drvq_add_singles(q->vq, q->segs, (void *const *)frames, n, false);
@@ -292,7 +329,8 @@ static unsigned add_plain(struct vio_driver_queue *q, struct vio_buf **frames, u
 
 /* Adds up to VIO_DRIVER_BURST frames of any kind. Returns how many; less than @n with *@err 0 when
  * the ring is full. */
-static unsigned add_burst(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n, int *err)
+static vio_noinline unsigned add_burst(struct vio_driver_queue *q, struct vio_buf **frames,
+				       unsigned n, int *err)
 {
 	unsigned built, i;
 	int added, bad = 0;
@@ -313,8 +351,9 @@ static unsigned add_burst(struct vio_driver_queue *q, struct vio_buf **frames, u
 	return (unsigned)added;
 }
 
-/* Puts frames into the ring and publishes them. As vio_driver_tx_burst(). */
-int vio_driver_tx_send(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n)
+/* Puts frames into the ring and shows them to the device, which is not kicked yet. As
+ * vio_driver_tx_burst(). */
+static int put_frames(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n)
 {
 	unsigned taken = 0, added;
 	int err = 0;
@@ -330,11 +369,26 @@ int vio_driver_tx_send(struct vio_driver_queue *q, struct vio_buf **frames, unsi
 			break;
 	}
 	if (taken > 0)
-		vio_driver_publish(q);
+		vio_drvq_show(q->vq);
 	return taken > 0 ? (int)taken : err;
 }
 
 /* ---- Freeing --------------------------------------------------------------------------------- */
+
+static vio_always_inline void copy_tokens(struct vio_buf **to, const struct vio_drvq_done *from,
+					  unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i + 4 <= n; i += 4, to += 4, from += 4) {
+		to[0] = from[0].token;
+		to[1] = from[1].token;
+		to[2] = from[2].token;
+		to[3] = from[3].token;
+	}
+	for (; i < n; i++)
+		*to++ = (from++)->token;
+}
 
 /* Frees up to @max sent frames. Returns how many, or -EPROTO. */
 static int free_sent(struct vio_driver_queue *q, unsigned max)
@@ -347,11 +401,10 @@ static int free_sent(struct vio_driver_queue *q, unsigned max)
 		n = vio_drvq_reap_burst(q->vq, q->done, want);
 		if (n <= 0)
 			break;
-		for (i = 0; i < (unsigned)n; i++) {
-			q->bufs[i] = q->done[i].token;
-			if (vio_unlikely(q->map_host != NULL))
+		copy_tokens(q->bufs, q->done, (unsigned)n);
+		if (vio_unlikely(q->map_host != NULL))
+			for (i = 0; i < (unsigned)n; i++)
 				unmap_frame(q, q->bufs[i]);
-		}
 		q->conf.tx.free(q->conf.tx.ctx, q->bufs, (unsigned)n);
 		done += (unsigned)n;
 		if ((unsigned)n < want)
@@ -463,10 +516,12 @@ static vio_noinline int send_kept(struct vio_driver_queue *q)
 	}
 }
 
+/* As vio_driver_tx_burst(). Room for the next burst is made between showing this one and asking
+ * whether the device wants a kick, when there is a wait anyway. */
 static int send_burst(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n)
 {
-	uint32_t room = vio_drvq_free(q->vq);
 	unsigned sent = 0;
+	bool done;
 	int ret;
 
 	/* Whoever was turned away is here again. */
@@ -476,19 +531,25 @@ static int send_burst(struct vio_driver_queue *q, struct vio_buf **frames, unsig
 		if (ret <= 0)
 			return ret;
 	}
-	if (room < n || room < q->num / 4) {
+	if (vio_unlikely(vio_drvq_free(q->vq) < n)) {
 		ret = free_sent(q, q->num);
 		if (vio_unlikely(ret < 0))
 			return ret;
 	}
 	for (;;) {
-		ret = vio_driver_tx_send(q, frames + sent, n - sent);
+		ret = put_frames(q, frames + sent, n - sent);
 		if (vio_unlikely(ret < 0))
 			return sent > 0 ? (int)sent : ret;
 		sent += (unsigned)ret;
 		/* Whatever else stops it is said when the next frame is the first. */
-		if (vio_likely(sent == n) || vio_drvq_free(q->vq) >= worst_case(frames[sent]))
+		done = sent == n || vio_drvq_free(q->vq) >= worst_case(frames[sent]);
+		if (vio_drvq_free(q->vq) < q->num / 4)
+			free_sent(q, vio_max(n, MAKE_ROOM));
+		vio_driver_kick_due(q);
+		if (vio_likely(done))
 			return (int)sent;
+		if (vio_drvq_free(q->vq) >= worst_case(frames[sent]))
+			continue;
 		if (!turn_away(q, frames[sent]) || free_sent(q, q->num) <= 0)
 			return (int)sent;
 	}
@@ -609,12 +670,13 @@ void vio_driver_tx_resend(struct vio_driver_queue *q)
 
 	while (q->kept_count > 0) {
 		next = &q->kept[q->kept_first];
-		n = vio_driver_tx_send(q, next, q->kept_count);
+		n = put_frames(q, next, q->kept_count);
 		if (n == -EINVAL || n == -EMSGSIZE || n == -ENOMEM) {
 			return_unsent(q, next, 1);
 			n = 1;
 		} else if (n > 0) {
 			vio_driver_count_add(&q->stats.resent, (uint64_t)n);
+			vio_driver_kick_due(q);
 		} else {
 			if (n == 0 && free_sent(q, q->num) > 0)
 				continue;

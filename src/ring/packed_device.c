@@ -192,7 +192,7 @@ static vio_always_inline uint32_t pop_plain(const struct ring_desc *desc, uint32
 	const struct vio_chain *const first = chain, *const end = chain + n;
 
 	for (; chain < end; chain++, desc++, iov += 2) {
-		/* Pairs with the release in packed_driver.c, packed_publish(). */
+		/* Pairs with the release in packed_driver.c, packed_show(). */
 		uint64_t meta = vio_le64(vio_load_acquire(&desc->meta));
 		uint64_t addr = vio_le64(vio_load(&desc->addr));
 		bool write = (packed_meta_flags(meta) & VIO_DESC_F_WRITE) != 0;
@@ -239,7 +239,7 @@ static vio_noinline int pop_lists(struct packed_devq *q, const struct vio_mem *m
 		struct ring_desc d;
 		int pieces;
 
-		/* Pairs with the release in packed_driver.c, packed_publish(). */
+		/* Pairs with the release in packed_driver.c, packed_show(). */
 		d.meta = list.meta = vio_le64(vio_load_acquire(&at->meta));
 		if (!packed_is_avail(d.meta, b->at.wrap))
 			return not_available(d.meta, b->at.wrap);
@@ -284,10 +284,8 @@ static int packed_pop_burst(struct vio_devq *base, const struct vio_mem *mem,
 		why = pop_lists(q, mem, &b);
 	n = (unsigned)(b.chain - chains);
 	/* Chains before a bad one are good: the next call meets the bad one first. */
-	if (vio_unlikely(n == 0 && why < 0)) {
-		vio_devq_break(&q->q, (enum vio_vq_error) - why);
-		return -EPROTO;
-	}
+	if (vio_unlikely(n == 0 && why < 0))
+		return vio_devq_pop_fault(&q->q, (enum vio_vq_error) - why);
 	q->q.in_flight += n;
 	q->slots += room - b.left;
 	q->avail = b.at;
@@ -492,7 +490,7 @@ static bool packed_kick_enable(struct vio_devq *base, uint32_t beyond)
 	slots = ahead.buffers > beyond ? beyond : ahead.slots + (beyond - ahead.buffers);
 	slots = vio_min(slots, vio_max(most, 1u) - 1);
 	set_event(q, packed_event_at(packed_forward(q->avail, slots, q->q.num)));
-	/* virtio 1.4, 2.8.21.3.1. Pairs with the one in packed_driver.c, packed_publish(). */
+	/* virtio 1.4, 2.8.21.3.1. Pairs with the one in packed_driver.c, packed_must_kick(). */
 	vio_mb();
 	return look_ahead(q, 0, slots).slots > slots;
 }

@@ -291,22 +291,32 @@ static int packed_add_singles_in_order(struct vio_drvq *base, const struct vio_s
 	return add_singles(base, segs, tokens, n, write, true);
 }
 
-static bool packed_publish(struct vio_drvq *base)
+static void packed_show(struct vio_drvq *base)
 {
 	struct packed_drvq *q = packed(base);
-	uint32_t moved = q->pending, num = q->q.num;
+
+	if (q->pending == 0)
+		return;
+	/* virtio 1.4, 2.8.21.1.1: one store gives the device all that was added. Pairs with the
+	 * acquires in packed_device.c, pop_plain() and pop_lists(). */
+	vio_store_release(&q->desc[packed_back(q->avail, q->pending, q->q.num).off].meta,
+			  vio_le64(q->first_meta));
+	q->unasked += q->pending;
+	q->pending = 0;
+}
+
+static bool packed_must_kick(struct vio_drvq *base)
+{
+	struct packed_drvq *q = packed(base);
+	uint32_t moved = q->unasked;
 
 	if (moved == 0)
 		return false;
-	/* virtio 1.4, 2.8.21.1.1: one store gives the device all that was added. Pairs with the
-	 * acquires in packed_device.c, pop_plain() and pop_lists(). */
-	vio_store_release(&q->desc[packed_back(q->avail, moved, num).off].meta,
-			  vio_le64(q->first_meta));
-	q->pending = 0;
+	q->unasked = 0;
 	/* virtio 1.4, 2.8.21.3.1. Pairs with the one in packed_device.c, packed_kick_enable(). */
 	vio_mb();
-	return packed_need_event(vio_le32(vio_load(q->device_event)), q->event_idx, q->avail, moved,
-				 num);
+	return packed_need_event(vio_le32(vio_load(q->device_event)), q->event_idx,
+				 packed_back(q->avail, q->pending, q->q.num), moved, q->q.num);
 }
 
 /* ---- Interrupts -------------------------------------------------------------------------- */
@@ -427,9 +437,10 @@ static const struct vio_drvq_ops packed_drvq_broken_ops =
 #define PACKED_DRVQ_OPS(add, singles, reap)                                                      \
 	{                                                                                        \
 		.broken = &packed_drvq_broken_ops, .add_burst = (add), .add_singles = (singles), \
-		.publish = packed_publish, .reap_burst = (reap), .has_used = packed_has_used,    \
-		.notify_enable = packed_notify_enable, .notify_disable = packed_notify_disable,  \
-		.detach = packed_detach, .avail_pos = packed_avail_pos,                          \
+		.show = packed_show, .must_kick = packed_must_kick, .reap_burst = (reap),        \
+		.has_used = packed_has_used, .notify_enable = packed_notify_enable,              \
+		.notify_disable = packed_notify_disable, .detach = packed_detach,                \
+		.avail_pos = packed_avail_pos,                                                   \
 	}
 
 static const struct vio_drvq_ops packed_drvq_ops =

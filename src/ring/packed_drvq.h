@@ -29,13 +29,14 @@ struct packed_drvq {
 	struct packed_pos avail vio_cacheline; /* where the next buffer goes */
 	struct packed_pos used;		       /* where the device uses the next buffer */
 	uint32_t pending;		       /* descriptors added and not published */
-	uint32_t ids_head;		       /* in free_ids: the next to be taken, */
-	uint32_t ids_tail;		       /* and where the next goes that comes back */
-	uint32_t event_now;		       /* what *driver_event holds */
-	uint64_t first_meta;		       /* of the first of them */
-	uint32_t batch_id;		       /* IN_ORDER: the last of the batch being reaped */
-	uint32_t batch_len;		       /* written into that one */
-	uint32_t detach_pos;		       /* where packed_detach() looks next */
+	uint32_t unasked;    /* published since it was asked whether the device wants a kick */
+	uint32_t ids_head;   /* in free_ids: the next to be taken, */
+	uint32_t ids_tail;   /* and where the next goes that comes back */
+	uint32_t event_now;  /* what *driver_event holds */
+	uint64_t first_meta; /* of the first of them */
+	uint32_t batch_id;   /* IN_ORDER: the last of the batch being reaped */
+	uint32_t batch_len;  /* written into that one */
+	uint32_t detach_pos; /* where packed_detach() looks next */
 };
 
 static vio_always_inline struct packed_drvq *packed(struct vio_drvq *q)

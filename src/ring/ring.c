@@ -177,9 +177,20 @@ int vio_drvq_add_singles(struct vio_drvq *q, const struct vio_seg *segs, void *c
 	return q->ops->add_singles(q, segs, tokens, n, write);
 }
 
+void vio_drvq_show(struct vio_drvq *q)
+{
+	q->ops->show(q);
+}
+
+bool vio_drvq_must_kick(struct vio_drvq *q)
+{
+	return q->ops->must_kick(q);
+}
+
 bool vio_drvq_publish(struct vio_drvq *q)
 {
-	return q->ops->publish(q);
+	q->ops->show(q);
+	return q->ops->must_kick(q);
 }
 
 int vio_drvq_reap_burst(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n)
@@ -231,7 +242,12 @@ int vio_drvq_broken_reap(struct vio_drvq *q, struct vio_drvq_done *done, unsigne
 	return -EPROTO;
 }
 
-bool vio_drvq_broken_publish(struct vio_drvq *q)
+void vio_drvq_broken_show(struct vio_drvq *q)
+{
+	(void)q;
+}
+
+bool vio_drvq_broken_must_kick(struct vio_drvq *q)
 {
 	(void)q;
 	return false;
@@ -330,6 +346,24 @@ int vio_devq_pop_burst(struct vio_devq *q, const struct vio_mem *mem, struct vio
 		       unsigned n, struct vio_iov *iov, unsigned niov)
 {
 	return q->ops->pop_burst(q, mem, chains, n, iov, niov);
+}
+
+int vio_devq_pop_ahead(struct vio_devq *q, const struct vio_mem *mem, struct vio_chain *chains,
+		       unsigned n, struct vio_iov *iov, unsigned niov)
+{
+	int ret;
+
+	q->ahead = true;
+	ret = q->ops->pop_burst(q, mem, chains, n, iov, niov);
+	q->ahead = false;
+	return vio_max(ret, 0);
+}
+
+int vio_devq_pop_fault(struct vio_devq *q, enum vio_vq_error why)
+{
+	if (!q->ahead)
+		vio_devq_break(q, why);
+	return -EPROTO;
 }
 
 void vio_devq_unpop(struct vio_devq *q, const struct vio_chain *chains, unsigned n)

@@ -19,7 +19,8 @@ struct vio_drvq_ops {
 	int (*add_burst)(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsigned n);
 	int (*add_singles)(struct vio_drvq *q, const struct vio_seg *segs, void *const *tokens,
 			   unsigned n, bool write);
-	bool (*publish)(struct vio_drvq *q);
+	void (*show)(struct vio_drvq *q);
+	bool (*must_kick)(struct vio_drvq *q);
 	int (*reap_burst)(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
 	bool (*has_used)(const struct vio_drvq *q);
 	bool (*notify_enable)(struct vio_drvq *q, uint16_t after);
@@ -60,7 +61,11 @@ struct vio_devq {
 	uint32_t num;	    /* constant */
 	uint32_t in_flight; /* buffers popped and not pushed */
 	uint32_t error;	    /* enum vio_vq_error; other threads may read it */
+	bool ahead;	    /* in vio_devq_pop_ahead() */
 };
+
+/* A pop met something bad first of all: breaks the queue, if now is the time. Returns -EPROTO. */
+int vio_devq_pop_fault(struct vio_devq *q, enum vio_vq_error why);
 
 /*
  * A descriptor of either format as two words, so that it moves with two loads or stores: the
@@ -91,7 +96,8 @@ int vio_drvq_broken_add(struct vio_drvq *q, const struct vio_drvq_buf *bufs, uns
 int vio_drvq_broken_add_singles(struct vio_drvq *q, const struct vio_seg *segs, void *const *tokens,
 				unsigned n, bool write);
 int vio_drvq_broken_reap(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
-bool vio_drvq_broken_publish(struct vio_drvq *q);
+void vio_drvq_broken_show(struct vio_drvq *q);
+bool vio_drvq_broken_must_kick(struct vio_drvq *q);
 bool vio_drvq_broken_has_used(const struct vio_drvq *q);
 bool vio_drvq_broken_notify_enable(struct vio_drvq *q, uint16_t after);
 void vio_drvq_broken_notify_disable(struct vio_drvq *q);
@@ -99,8 +105,8 @@ void vio_drvq_broken_notify_disable(struct vio_drvq *q);
 #define VIO_DRVQ_BROKEN_OPS(detach_fn, avail_pos_fn)                                          \
 	{                                                                                     \
 		.add_burst = vio_drvq_broken_add, .add_singles = vio_drvq_broken_add_singles, \
-		.publish = vio_drvq_broken_publish, .reap_burst = vio_drvq_broken_reap,       \
-		.has_used = vio_drvq_broken_has_used,                                         \
+		.show = vio_drvq_broken_show, .must_kick = vio_drvq_broken_must_kick,         \
+		.reap_burst = vio_drvq_broken_reap, .has_used = vio_drvq_broken_has_used,     \
 		.notify_enable = vio_drvq_broken_notify_enable,                               \
 		.notify_disable = vio_drvq_broken_notify_disable, .detach = (detach_fn),      \
 		.avail_pos = (avail_pos_fn),                                                  \

@@ -122,15 +122,13 @@ static int walk_chain(struct split_devq *q, struct chain_walk *w, const struct r
 /* Reads the available index. Returns how many entries there are to pop, -EPROTO when it lies. */
 static int avail_refresh(struct split_devq *q)
 {
-	/* Pairs with the release in split_driver.c, split_publish(). */
+	/* Pairs with the release in split_driver.c, split_show(). */
 	uint16_t seen = vio_le16(vio_load_acquire(&q->avail->idx));
 	uint16_t ready = (uint16_t)(seen - q->avail_idx);
 
 	/* A head that is in flight cannot be available as well, so both fit in the ring. */
-	if (vio_unlikely(ready > q->q.num - q->q.in_flight)) {
-		vio_devq_break(&q->q, VIO_VQ_AVAIL_JUMP);
-		return -EPROTO;
-	}
+	if (vio_unlikely(ready > q->q.num - q->q.in_flight))
+		return vio_devq_pop_fault(&q->q, VIO_VQ_AVAIL_JUMP);
 	q->avail_seen = seen;
 	return ready;
 }
@@ -257,10 +255,8 @@ static int split_pop_burst(struct vio_devq *base, const struct vio_mem *mem,
 	}
 	n = (unsigned)(chain - chains);
 	/* Chains before a bad one are good: the next call meets the bad one first. */
-	if (vio_unlikely(n == 0 && pieces < 0 && pieces != CHAIN_NO_ROOM)) {
-		vio_devq_break(&q->q, (enum vio_vq_error) - pieces);
-		return -EPROTO;
-	}
+	if (vio_unlikely(n == 0 && pieces < 0 && pieces != CHAIN_NO_ROOM))
+		return vio_devq_pop_fault(&q->q, (enum vio_vq_error) - pieces);
 	q->q.in_flight += n;
 	q->avail_idx = (uint16_t)avail_idx;
 	return (int)n;
@@ -401,7 +397,7 @@ static bool split_kick_enable(struct vio_devq *base, uint32_t beyond)
 		vio_store(&q->used->flags, vio_le16(0));
 	}
 	q->kicks_on = true;
-	/* virtio 1.4, 2.7.10.2. Pairs with the one in split_driver.c, split_publish(). */
+	/* virtio 1.4, 2.7.10.2. Pairs with the one in split_driver.c, split_must_kick(). */
 	vio_mb();
 	return split_avail_count(base) > beyond;
 }

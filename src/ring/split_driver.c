@@ -39,8 +39,9 @@ struct split_drvq {
 	/* Ours alone; free-running. */
 	uint16_t avail_idx vio_cacheline; /* next available entry */
 	uint16_t avail_published;	  /* what avail->idx holds */
-	uint16_t used_idx;		  /* next used entry to reap */
-	uint16_t used_seen;		  /* last checked value of used->idx */
+	uint16_t avail_asked; /* up to where it is known whether the device wants a kick */
+	uint16_t used_idx;    /* next used entry to reap */
+	uint16_t used_seen;   /* last checked value of used->idx */
 	uint16_t free_head;
 	uint16_t free_tail;
 	uint16_t used_event_now; /* what *used_event holds */
@@ -289,16 +290,25 @@ static int split_add_singles(struct vio_drvq *base, const struct vio_seg *segs, 
 	return (int)n;
 }
 
-static bool split_publish(struct vio_drvq *base)
+static void split_show(struct vio_drvq *base)
 {
 	struct split_drvq *q = split(base);
-	uint16_t new = q->avail_idx, old = q->avail_published;
+
+	if (q->avail_published == q->avail_idx)
+		return;
+	q->avail_published = q->avail_idx;
+	/* virtio 1.4, 2.7.13.3. Pairs with the acquire in split_device.c, avail_refresh(). */
+	vio_store_release(&q->avail->idx, vio_le16(q->avail_idx));
+}
+
+static bool split_must_kick(struct vio_drvq *base)
+{
+	struct split_drvq *q = split(base);
+	uint16_t new = q->avail_published, old = q->avail_asked;
 
 	if (new == old)
 		return false;
-	/* virtio 1.4, 2.7.13.3. Pairs with the acquire in split_device.c, avail_refresh(). */
-	vio_store_release(&q->avail->idx, vio_le16(new));
-	q->avail_published = new;
+	q->avail_asked = new;
 	/* virtio 1.4, 2.7.13.4.1. Pairs with the one in split_device.c, split_kick_enable(). */
 	vio_mb();
 	if (q->event_idx)
@@ -600,13 +610,13 @@ static const struct vio_drvq_ops split_drvq_broken_ops =
 	VIO_DRVQ_BROKEN_OPS(split_detach, split_avail_pos);
 
 /* What is different with IN_ORDER. */
-#define SPLIT_DRVQ_OPS(reap)                                                                      \
-	{                                                                                         \
-		.broken = &split_drvq_broken_ops, .add_burst = split_add_burst,                   \
-		.add_singles = split_add_singles, .publish = split_publish, .reap_burst = (reap), \
-		.has_used = split_has_used, .notify_enable = split_notify_enable,                 \
-		.notify_disable = split_notify_disable, .detach = split_detach,                   \
-		.avail_pos = split_avail_pos,                                                     \
+#define SPLIT_DRVQ_OPS(reap)                                                                    \
+	{                                                                                       \
+		.broken = &split_drvq_broken_ops, .add_burst = split_add_burst,                 \
+		.add_singles = split_add_singles, .show = split_show,                           \
+		.must_kick = split_must_kick, .reap_burst = (reap), .has_used = split_has_used, \
+		.notify_enable = split_notify_enable, .notify_disable = split_notify_disable,   \
+		.detach = split_detach, .avail_pos = split_avail_pos,                           \
 	}
 
 static const struct vio_drvq_ops split_drvq_ops = SPLIT_DRVQ_OPS(split_reap_burst);
