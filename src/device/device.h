@@ -15,6 +15,8 @@
 #define VIO_RX_CHAINS 1024
 /* Frames reserved at a time. */
 #define VIO_RX_BURST 64
+/* Chains popped for those that come after. */
+#define VIO_RX_AHEAD 32u
 
 /* Segments of one large frame that are in the hands of the back end at a time, and in all: a frame
  * cut into smaller pieces than the smallest TCP segment Linux makes is refused. */
@@ -115,6 +117,7 @@ struct vio_rx_slot {
 /* Receive chains that were popped and not pushed: [head, count) are free, in ring order. */
 struct vio_rx_scratch {
 	unsigned head, count;
+	unsigned asked;	   /* chains before this: the lines of their first bytes are on the way */
 	unsigned reserved; /* frames given out and not committed */
 	unsigned pool_used;
 	struct vio_chain split_header; /* pieces of a header that is not in one piece */

@@ -40,6 +40,7 @@ static void give_back(struct vio_device_pair *pair, unsigned first)
 		vio_devq_unpop(pair->rx.vq, &rx->chains[first], rx->count - first);
 	rx->head = 0;
 	rx->count = 0;
+	rx->asked = 0;
 	rx->pool_used = 0;
 }
 
@@ -59,8 +60,7 @@ static unsigned more_chains(struct vio_device_pair *pair, unsigned want)
 	struct vio_device_queue *q = &pair->rx;
 	int n;
 
-	want = vio_max(want, (unsigned)VIO_RX_BURST);
-	want = vio_min(want, VIO_RX_CHAINS - rx->count);
+	want = vio_min(vio_max(want, VIO_RX_AHEAD), VIO_RX_CHAINS - rx->count);
 	n = want ? vio_devq_pop_burst(q->vq, q->mem, &rx->chains[rx->count], want,
 				      &rx->pool[rx->pool_used],
 				      (unsigned)vio_array_size(rx->pool) - rx->pool_used) :
@@ -183,38 +183,50 @@ static enum room reserve_one(struct vio_device_pair *pair, struct vio_rx_slot *s
 	return result;
 }
 
+/* Asks for what is going to be written of @chain; the header is only looked at, as it mostly need not
+ * be written. */
+static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs)
+{
+	const uint8_t *header = chain->iov->base;
+
+	vio_prefetch_read(header);
+	vio_prefetch_write(header + hs);
+}
+
 /*
  * The same for up to @n frames that each find room in one buffer of one piece, as nearly all do.
- * Returns how many. What is going to be written is asked for, all of the burst before the first is;
- * the header is only looked at, as it mostly need not be written.
+ * Returns how many. With each, the lines of a buffer of the next burst are asked for: all at once
+ * would be more than a core can have under way.
  */
 static unsigned reserve_plain(struct vio_device_pair *pair, struct vio_frame *frames, unsigned n)
 {
 	struct vio_rx_scratch *rx = &pair->scratch->rx;
 	const uint32_t hs = pair->dev->hdr_size;
+	struct vio_chain *chain = &rx->chains[rx->head];
 	struct vio_rx_slot *slot = rx->slots;
-	unsigned i, head = rx->head;
+	unsigned i, head = rx->head, asked = vio_max(rx->asked, head), count = rx->count;
 
-	n = vio_min(n, rx->count - head);
-	for (i = 0; i < n; i++, slot++) {
-		const struct vio_chain *chain = &rx->chains[head + i];
+	n = vio_min(n, count - head);
+	for (; asked < head + n; asked++)
+		ask_for(&rx->chains[asked], hs);
+	for (i = 0; i < n; i++, slot++, chain++) {
+		struct vio_frame *frame = &frames[i];
 		struct vio_iov *iov = chain->iov;
 		uint8_t *header = iov->base;
 
 		if (vio_unlikely((chain->out_num | (chain->in_num ^ 1)) != 0 ||
-				 chain->in_len < (uint64_t)frames[i].len + hs))
+				 chain->in_len < (uint64_t)frame->len + hs))
 			break;
-		vio_prefetch_read(header);
-		vio_prefetch_write(header + hs);
+		if (asked < count)
+			ask_for(&rx->chains[asked++], hs);
 		slot->header = header;
 		slot->first = (uint16_t)(head + i);
 		slot->count = 1;
 		iov->base = header + hs;
 		iov->len -= hs;
-		frames[i].iov = iov;
-		frames[i].iovcnt = 1;
-		memset(&frames[i].meta, 0, sizeof(frames[i].meta));
+		*frame = (struct vio_frame){ .iov = iov, .iovcnt = 1, .len = frame->len };
 	}
+	rx->asked = asked;
 	rx->head = head + i;
 	return i;
 }
@@ -271,9 +283,9 @@ static int sink_reserve(struct vio_sink *sink, struct vio_frame *frames, unsigne
 	n = vio_min(n, (unsigned)VIO_RX_BURST);
 	if (rx->head == rx->count || rx->count > VIO_RX_CHAINS / 2)
 		give_back(pair, rx->head);
-	/* A burst is popped in one go where there is one buffer a frame. */
-	if (rx->count - rx->head < n)
-		more_chains(pair, n);
+	/* Where there is one buffer a frame, bursts are popped in one go, and the next one too. */
+	if (rx->count - rx->head < n + VIO_RX_AHEAD)
+		more_chains(pair, rx->count == rx->head ? n + VIO_RX_AHEAD : n);
 	i = reserve_plain(pair, frames, n);
 	while (i < n && room == ROOM_FULL) {
 		room = i ? reserve_one(pair, &rx->slots[i], &frames[i]) :

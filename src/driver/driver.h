@@ -163,23 +163,13 @@ static inline unsigned vio_driver_size_class(uint32_t len)
 	return 32 - (unsigned)__builtin_clz(len) - 5;
 }
 
-/* Counts a frame to a group, which begins at @data. */
-static inline void vio_driver_count_group(struct vio_driver_stats *s, const uint8_t *data)
-{
-	static const uint8_t broadcast[VIO_ETH_ALEN] = { 255, 255, 255, 255, 255, 255 };
-
-	if (memcmp(data, broadcast, sizeof(broadcast)) == 0)
-		vio_driver_count_add(&s->broadcast, 1);
-	else
-		vio_driver_count_add(&s->multicast, 1);
-}
-
 /* The good frames of a burst, on their way into the counters. Frames of one length come in runs:
  * what follows from the length is done once for each run. */
 struct vio_driver_tally {
-	uint32_t len;		 /* of each frame of the run */
-	uint32_t run;		 /* frames in it */
-	uint64_t packets, bytes; /* of the runs before */
+	uint32_t len;		       /* of each frame of the run */
+	uint32_t run;		       /* frames in it */
+	uint64_t packets, bytes;       /* of the runs before */
+	uint32_t multicast, broadcast; /* of all */
 };
 
 static vio_always_inline void vio_driver_tally_run(struct vio_driver_stats *s,
@@ -192,9 +182,9 @@ static vio_always_inline void vio_driver_tally_run(struct vio_driver_stats *s,
 }
 
 /* Adds @n frames of @len bytes. */
-static vio_always_inline void vio_driver_tally_add_alike(struct vio_driver_stats *s,
-							 struct vio_driver_tally *t, uint32_t len,
-							 unsigned n)
+static vio_always_inline void vio_driver_tally_add(struct vio_driver_stats *s,
+						   struct vio_driver_tally *t, uint32_t len,
+						   unsigned n)
 {
 	if (vio_unlikely(len != t->len)) {
 		vio_driver_tally_run(s, t);
@@ -203,14 +193,20 @@ static vio_always_inline void vio_driver_tally_add_alike(struct vio_driver_stats
 	t->run += n;
 }
 
-/* Adds a frame of @len bytes, which begins at @data. */
-static vio_always_inline void vio_driver_tally_add(struct vio_driver_stats *s,
-						   struct vio_driver_tally *t, const uint8_t *data,
-						   uint32_t len)
+/* Looks at whom a frame goes to that begins at @data. */
+static vio_always_inline void vio_driver_tally_to(struct vio_driver_tally *t, const uint8_t *data)
 {
-	vio_driver_tally_add_alike(s, t, len, 1);
-	if (vio_unlikely(data[0] & 1))
-		vio_driver_count_group(s, data);
+	uint32_t high;
+	uint16_t low;
+
+	if (vio_likely(!(data[0] & 1)))
+		return;
+	memcpy(&high, data, sizeof(high));
+	memcpy(&low, data + sizeof(high), sizeof(low));
+	if (high == UINT32_MAX && low == UINT16_MAX)
+		t->broadcast++;
+	else
+		t->multicast++;
 }
 
 static vio_always_inline void vio_driver_tally_end(struct vio_driver_stats *s,
@@ -219,6 +215,10 @@ static vio_always_inline void vio_driver_tally_end(struct vio_driver_stats *s,
 	vio_driver_tally_run(s, t);
 	vio_driver_count_add(&s->packets, t->packets);
 	vio_driver_count_add(&s->bytes, t->bytes);
+	if (t->multicast | t->broadcast) {
+		vio_driver_count_add(&s->multicast, t->multicast);
+		vio_driver_count_add(&s->broadcast, t->broadcast);
+	}
 }
 
 /*

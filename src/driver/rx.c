@@ -85,14 +85,15 @@ static void read_header(const struct vio_driver_queue *q, struct vio_buf *buf)
 /* A whole frame, its pieces and meta filled in as they came. NULL when it had to be dropped. */
 static struct vio_buf *judge(struct vio_driver_queue *q, struct vio_buf *head)
 {
-	struct vio_driver_tally tally = { 0, 0, 0, 0 };
+	struct vio_driver_tally tally = { 0 };
 	enum vio_drop why;
 
 	if (vio_net_check_rx(&head->meta, head->frame_len, q->features, &why) < 0) {
 		drop(q, head, why);
 		return NULL;
 	}
-	vio_driver_tally_add(&q->stats, &tally, vio_buf_data(head), head->frame_len);
+	vio_driver_tally_add(&q->stats, &tally, head->frame_len, 1);
+	vio_driver_tally_to(&tally, vio_buf_data(head));
 	vio_driver_tally_end(&q->stats, &tally);
 	return head;
 }
@@ -186,33 +187,49 @@ static vio_noinline struct vio_buf *receive_odd(struct vio_driver_queue *q, stru
 /* ---- Taking frames from the ring ------------------------------------------------------------- */
 
 /*
- * Turns used buffers into frames as long as each is what nearly all are: a frame in one buffer, whose
- * header says nothing. Returns how many of @n.
+ * Turns used buffers of @len bytes, header included, into frames as long as each is what nearly all
+ * are: a frame in one buffer, whose header says nothing. Returns how many of @n.
  */
+static vio_always_inline unsigned receive_alike(const struct vio_drvq_done *done, unsigned n,
+						uint32_t len, struct vio_buf **frames,
+						struct vio_driver_tally *tally)
+{
+	unsigned i;
+
+	for (i = 0; i < n && done[i].len == len; i++) {
+		struct vio_buf *buf = done[i].token;
+		const uint8_t *data = buf->mem + VIO_BUF_HEADROOM;
+
+		if (vio_unlikely(buf->next != NULL ||
+				 !vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1)))
+			break;
+		/* All else is as make_empty() left it. */
+		buf->len = len - VIO_NET_HDR_SIZE;
+		buf->frame_len = len - VIO_NET_HDR_SIZE;
+		vio_driver_tally_to(tally, data);
+		frames[i] = buf;
+	}
+	return i;
+}
+
+/* Goes on with receive_alike() from length to length. */
 static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 						const struct vio_drvq_done *done, unsigned n,
 						struct vio_buf **frames,
 						struct vio_driver_tally *tally)
 {
-	unsigned i;
+	unsigned i = 0, alike = 1;
 
 	if (q->merge.want > 0 || q->map_host || q->hdr_size != VIO_NET_HDR_SIZE)
 		return 0;
-	for (i = 0; i < n; i++) {
-		struct vio_buf *buf = done[i].token;
+	for (; i < n && alike > 0; i += alike) {
 		uint32_t len = done[i].len - VIO_NET_HDR_SIZE;
-		uint8_t *data = buf->mem + VIO_BUF_HEADROOM;
 
 		/* A length below the header wraps to one that is no frame's. */
-		if (vio_unlikely(len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN ||
-				 buf->next != NULL ||
-				 !vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1)))
+		if (vio_unlikely(len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN))
 			break;
-		/* All else is as make_empty() left it. */
-		buf->len = len;
-		buf->frame_len = len;
-		vio_driver_tally_add(&q->stats, tally, data, len);
-		frames[i] = buf;
+		alike = receive_alike(done + i, n - i, done[i].len, frames + i, tally);
+		vio_driver_tally_add(&q->stats, tally, len, alike);
 	}
 	return i;
 }
@@ -221,7 +238,7 @@ static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_done *done,
 			      unsigned n, struct vio_buf **frames)
 {
-	struct vio_driver_tally tally = { 0, 0, 0, 0 };
+	struct vio_driver_tally tally = { 0 };
 	struct vio_buf **out = frames;
 	unsigned i;
 
@@ -299,13 +316,15 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
  * on, also when the buffer comes back unused. */
 static vio_always_inline void make_empty(struct vio_buf *buf)
 {
+	static const struct vio_buf empty = {
+		.off = VIO_BUF_HEADROOM,
+		.meta.num_buffers = 1,
+		.pieces = 1,
+	};
+	const size_t from = offsetof(struct vio_buf, off);
+
 	buf->next = NULL;
-	buf->off = VIO_BUF_HEADROOM;
-	buf->meta = (struct vio_net_meta){ .num_buffers = 1 };
-	buf->pieces = 1;
-	buf->hash_report = 0;
-	buf->hash = 0;
-	buf->clean = 0;
+	memcpy((char *)buf + from, (const char *)&empty + from, sizeof(empty) - from);
 }
 
 /* Where a burst of buffers to post is being put together, in the queue's working memory. */

@@ -236,7 +236,8 @@ struct burst {
  */
 static vio_always_inline void build_alike(struct vio_driver_queue *q, struct burst *b,
 					  const struct vio_driver_alike alike,
-					  const struct vio_buf *first)
+					  const struct vio_buf *first,
+					  struct vio_driver_tally *tally)
 {
 	const uint32_t off = first->off, len = first->len + q->hdr_size;
 	const uint64_t skip = off - q->hdr_size;
@@ -254,8 +255,7 @@ static vio_always_inline void build_alike(struct vio_driver_queue *q, struct bur
 		buf->hash = seq + i;
 		segs[i].addr = buf->dma + skip;
 		segs[i].len = len;
-		if (vio_unlikely(buf->mem[off] & 1))
-			vio_driver_count_group(&q->stats, buf->mem + off);
+		vio_driver_tally_to(tally, buf->mem + off);
 	}
 	b->at = i;
 }
@@ -279,8 +279,8 @@ static vio_always_inline void build_plain(struct vio_driver_queue *q, struct bur
 				 buf->len - VIO_ETH_MIN_LEN > len_span || !piece_ok(buf, hdr_size)))
 			return;
 		clear_header(buf, hdr_size);
-		build_alike(q, b, vio_driver_alike(buf), buf);
-		vio_driver_tally_add_alike(&q->stats, tally, buf->len, b->at - begin);
+		build_alike(q, b, vio_driver_alike(buf), buf, tally);
+		vio_driver_tally_add(&q->stats, tally, buf->len, b->at - begin);
 	}
 }
 
@@ -290,14 +290,14 @@ static vio_always_inline void build_plain(struct vio_driver_queue *q, struct bur
 static vio_always_inline void account(struct vio_driver_queue *q, struct vio_buf **frames,
 				      unsigned n)
 {
-	struct vio_driver_tally tally = { 0, 0, 0, 0 };
+	struct vio_driver_tally tally = { 0 };
 	uint32_t seq = q->seq;
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
 		frames[i]->hash = seq++;
-		vio_driver_tally_add(&q->stats, &tally, vio_buf_data(frames[i]),
-				     frames[i]->frame_len);
+		vio_driver_tally_add(&q->stats, &tally, frames[i]->frame_len, 1);
+		vio_driver_tally_to(&tally, vio_buf_data(frames[i]));
 	}
 	q->seq = seq;
 	vio_driver_tally_end(&q->stats, &tally);
@@ -308,7 +308,7 @@ static vio_noinline unsigned add_plain(struct vio_driver_queue *q, struct vio_bu
 				       unsigned n, int *err)
 {
 	struct burst burst = { frames, 0, vio_min(n, vio_drvq_free(q->vq)) };
-	struct vio_driver_tally tally = { 0, 0, 0, 0 };
+	struct vio_driver_tally tally = { 0 };
 	int added;
 
 	if (q->map_host || vio_drvq_error(q->vq))
