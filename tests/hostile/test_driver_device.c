@@ -780,9 +780,6 @@ static void test_h24_scribbling_device(void **state)
 	pthread_join(thread, NULL);
 }
 
-#define RING_RUN_ANY_SPLIT  (RING_RUN_SPLIT | RING_RUN_SPLIT_IN_ORDER)
-#define RING_RUN_ANY_PACKED (RING_RUN_PACKED | RING_RUN_PACKED_IN_ORDER)
-
 int main(void)
 {
 	static const struct rig_test tests[] = {

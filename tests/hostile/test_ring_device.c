@@ -26,9 +26,6 @@
 #define NUM	 8u
 #define POOL_LEN 256
 
-#define RING_RUN_ANY_SPLIT  (RING_RUN_SPLIT | RING_RUN_SPLIT_IN_ORDER)
-#define RING_RUN_ANY_PACKED (RING_RUN_PACKED | RING_RUN_PACKED_IN_ORDER)
-
 static struct vio_chain chains[64];
 static struct vio_iov pool[POOL_LEN];
 

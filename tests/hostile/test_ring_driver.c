@@ -22,10 +22,6 @@
 #define WRITE VIO_DESC_F_WRITE
 #define NUM   8u
 
-#define RING_RUN_ANY_SPLIT  (RING_RUN_SPLIT | RING_RUN_SPLIT_IN_ORDER)
-#define RING_RUN_ANY_PACKED (RING_RUN_PACKED | RING_RUN_PACKED_IN_ORDER)
-#define RING_RUN_IN_ORDER   (RING_RUN_SPLIT_IN_ORDER | RING_RUN_PACKED_IN_ORDER)
-
 static int token[NUM];
 static struct vio_drvq_done done[64];
 static uint16_t ids[4]; /* of the buffers in flight */

@@ -6,6 +6,7 @@
 
 #include "base/bits.h"
 #include "check.h"
+#include "ring_image.h"
 
 static void bed_call(void *ctx, unsigned queue)
 {
@@ -67,6 +68,14 @@ void bed_open(struct bed *r, const struct bed_conf *conf)
 		r->fb->sinks[i] = vio_device_sink(r->dev, i);
 	if (!conf->no_start)
 		bed_start(r);
+}
+
+void bed_open_format(struct bed *r, void **state, struct bed_conf conf)
+{
+	conf.packed = ring_format(state) & RING_PACKED;
+	conf.in_order = ring_format(state) & RING_IN_ORDER;
+	bed_open(r, &conf);
+	check(r->q[0].packed == (conf.packed && !conf.no_start));
 }
 
 void bed_close(struct bed *r)

@@ -17,6 +17,11 @@
 #define BED_PAIRS      4
 #define BED_MAX_PIECES 1100
 
+/* What a back end that does everything takes over. */
+#define BED_ALL_TX                                                                  \
+	(VIO_OFFLOAD_CSUM | VIO_OFFLOAD_TSO4 | VIO_OFFLOAD_TSO6 | VIO_OFFLOAD_ECN | \
+	 VIO_OFFLOAD_UFO | VIO_OFFLOAD_USO4 | VIO_OFFLOAD_USO6)
+
 struct bed_conf {
 	uint64_t features;     /* what the driver accepts (if offered) */
 	bool packed, in_order; /* ring formats, beside that */
@@ -58,6 +63,8 @@ struct bed {
 };
 
 void bed_open(struct bed *r, const struct bed_conf *conf);
+/* With the ring format that the test is run for (ring_run_tests()), in place of what @conf says. */
+void bed_open_format(struct bed *r, void **state, struct bed_conf conf);
 void bed_close(struct bed *r);
 
 /* Starts all queues, each enabled, on new rings; stops them. */

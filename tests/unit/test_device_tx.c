@@ -12,10 +12,6 @@
 #include "netframe.h"
 #include "bed.h"
 
-#define ALL_TX                                                                      \
-	(VIO_OFFLOAD_CSUM | VIO_OFFLOAD_TSO4 | VIO_OFFLOAD_TSO6 | VIO_OFFLOAD_ECN | \
-	 VIO_OFFLOAD_UFO | VIO_OFFLOAD_USO4 | VIO_OFFLOAD_USO6)
-
 /* Frame @n of a test, of a size that differs from its neighbours'. */
 static uint32_t numbered(uint8_t *bytes, unsigned n)
 {
@@ -54,7 +50,7 @@ static void q13_back_end_takes_k_of_n_and_nothing_is_lost_or_doubled(void **stat
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	while (seen < 2000) {
 		unsigned more = netframe_between(&seed, 0, 50), sent;
 		int ret;
@@ -86,7 +82,7 @@ static void q13_busy_back_end_holds_and_resumes(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	send_numbered(&r, 0, 0);
 	r.fb->take = 0;
 	assert_int_equal(bed_turn(&r, 0), -EAGAIN);
@@ -109,7 +105,7 @@ static void q13_a_frame_the_back_end_refuses_is_dropped_alone(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	for (unsigned i = 0; i < 3; i++)
 		send_numbered(&r, 0, i);
 	r.fb->fail = -EIO;
@@ -133,7 +129,7 @@ static void q13_link_down_completes_and_drops(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	/* Held when the link goes down: must not stay so. */
 	send_numbered(&r, 0, 0);
 	r.fb->take = 0;
@@ -158,7 +154,7 @@ static void q13_a_disabled_queue_completes_and_drops(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	assert_int_equal(vio_device_queue_enable(r.dev, 1, false), 0);
 	send_numbered(&r, 0, 0);
 	assert_int_equal(bed_turn(&r, 0), 1);
@@ -175,7 +171,7 @@ static void q13_a_queue_that_stopped_or_broke_is_not_held(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	send_numbered(&r, 0, 0);
 	r.fb->take = 0;
 	assert_int_equal(bed_turn(&r, 0), -EAGAIN);
@@ -203,7 +199,7 @@ static void q5_a_turn_stops_at_its_budget_and_says_what_is_left(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	for (unsigned i = 0; i < 100; i++)
 		send_numbered(&r, 0, i);
 	assert_int_equal(bed_turn_budget(&r, 0, 70), 70);
@@ -219,7 +215,7 @@ static void q12_one_interrupt_a_turn_and_only_when_asked_for(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	for (unsigned i = 0; i < 100; i++)
 		send_numbered(&r, 0, i);
 	assert_int_equal(bed_turn(&r, 0), 100);
@@ -240,7 +236,8 @@ static void pairs_do_not_meet(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX, .pairs = 3 });
+	bed_open(&r,
+		 &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX, .pairs = 3 });
 	for (unsigned pair = 0; pair < 3; pair++)
 		send_numbered(&r, pair, pair);
 	assert_int_equal(bed_turn(&r, 2), 1);
@@ -267,7 +264,7 @@ static void what_the_header_says_of_nothing_goes_no_further(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	assert_true(bed_send(&r, 0, &junk, bytes, sizeof(bytes)));
 	assert_int_equal(bed_turn(&r, 0), 1);
 	f = fake_backend_next(r.fb);
@@ -576,7 +573,7 @@ static void a_back_end_that_has_an_offload_gets_the_frame_whole(void **state)
 
 	(void)state;
 	netframe_build(&f, &spec, &seed);
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = ALL_TX });
+	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	assert_true(bed_send(&r, 0, &f.meta, f.bytes, f.len));
 	assert_int_equal(bed_turn(&r, 0), 1);
 	got = fake_backend_next(r.fb);

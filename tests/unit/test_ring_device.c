@@ -713,7 +713,7 @@ int main(void)
 	static const struct ring_test tests[] = {
 		RING_TEST(test_one_descriptor, RING_RUN_ALL),
 		RING_TEST(test_out_of_order, RING_RUN_ANY_ORDER),
-		RING_TEST(test_in_order_batch, RING_RUN_SPLIT_IN_ORDER | RING_RUN_PACKED_IN_ORDER),
+		RING_TEST(test_in_order_batch, RING_RUN_IN_ORDER),
 		RING_TEST(test_s6_linked, RING_RUN_ALL),
 		RING_TEST(test_indirect, RING_RUN_ALL),
 		RING_TEST(test_seam, RING_RUN_ALL),
