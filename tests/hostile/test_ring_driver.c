@@ -5,16 +5,15 @@
  * twice, and a broken queue touches nothing and still gives all its buffers back.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "ring_image.h"
+#include "test_ring_mutator.h"
 
 #define AVAIL VIO_DESC_F_AVAIL
 #define USED  VIO_DESC_F_USED
@@ -411,66 +410,40 @@ static void test_h29_absurd_events(void **state)
 
 /* ---- Used entries that change while they are read ------------------------------------------- */
 
-struct mutator {
-	struct ring_image *im;
-	atomic_bool stop;
-	atomic_uint laps;
-};
-
-static uint32_t rnd(uint32_t *seed)
-{
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 17;
-	*seed ^= *seed << 5;
-	return *seed;
-}
-
-static void *mutate(void *arg)
+static void rewrite(struct ring_image *im, uint32_t *seed)
 {
 	static const uint32_t lens[] = { 0, 100, 101, UINT32_MAX };
 	static const uint16_t flags[] = { OWNER, 0, OWNER | WRITE, WRITE, AVAIL, USED };
-	struct mutator *m = arg;
-	struct ring_image *im = m->im;
-	uint32_t seed = 777;
+	uint32_t r = rnd(seed);
 
-	while (!atomic_load(&m->stop)) {
-		uint32_t r = rnd(&seed);
+	if (im->packed) {
+		struct vio_pvirtq_desc *d = &im->pdesc[r % NUM];
 
-		if (im->packed) {
-			struct vio_pvirtq_desc *d = &im->pdesc[r % NUM];
+		__atomic_store_n(&d->id, (uint16_t)((r >> 8) % (NUM + 1)), __ATOMIC_RELAXED);
+		__atomic_store_n(&d->len, lens[(r >> 16) % 4], __ATOMIC_RELAXED);
+		__atomic_store_n(&d->flags, flags[(r >> 20) % 6], __ATOMIC_RELAXED);
+	} else {
+		struct vio_virtq_used_elem *elem = &im->used->ring[r % NUM];
+		struct vio_virtq_desc *d = &im->desc[(r >> 4) % NUM];
 
-			__atomic_store_n(&d->id, (uint16_t)((r >> 8) % (NUM + 1)),
-					 __ATOMIC_RELAXED);
-			__atomic_store_n(&d->len, lens[(r >> 16) % 4], __ATOMIC_RELAXED);
-			__atomic_store_n(&d->flags, flags[(r >> 20) % 6], __ATOMIC_RELAXED);
-		} else {
-			struct vio_virtq_used_elem *elem = &im->used->ring[r % NUM];
-			struct vio_virtq_desc *d = &im->desc[(r >> 4) % NUM];
-
-			__atomic_store_n(&elem->id, (r >> 8) % (NUM + 1), __ATOMIC_RELAXED);
-			__atomic_store_n(&elem->len, lens[(r >> 16) % 4], __ATOMIC_RELAXED);
-			/* The driver never believes its own descriptors either. */
-			__atomic_store_n(&d->next, (uint16_t)r, __ATOMIC_RELAXED);
-			__atomic_store_n(&d->len, r, __ATOMIC_RELAXED);
-		}
-		atomic_fetch_add(&m->laps, 1);
+		__atomic_store_n(&elem->id, (r >> 8) % (NUM + 1), __ATOMIC_RELAXED);
+		__atomic_store_n(&elem->len, lens[(r >> 16) % 4], __ATOMIC_RELAXED);
+		/* The driver never believes its own descriptors either. */
+		__atomic_store_n(&d->next, (uint16_t)r, __ATOMIC_RELAXED);
+		__atomic_store_n(&d->len, r, __ATOMIC_RELAXED);
 	}
-	return NULL;
 }
 
 static void test_h05_used_entries_change(void **state)
 {
 	struct ring_image im;
-	struct mutator m = { .im = &im };
+	struct mutator m = { .im = &im, .once = rewrite, .seed = 777 };
 	bool out[NUM] = { false };
 	unsigned round, i, good = 0, broken = 0;
-	pthread_t thread;
 
 	image_open(&im, NUM, ring_format(state) | RING_INDIRECT);
 	image_driver_indirect(&im, IMAGE_DATA + 0x8000, 3, 1);
-	assert_int_equal(pthread_create(&thread, NULL, mutate, &m), 0);
-	while (atomic_load(&m.laps) == 0)
-		;
+	mutator_start(&m);
 	for (round = 0; round < 150000 || good == 0 || broken == 0; round++) {
 		int n;
 
@@ -512,8 +485,7 @@ static void test_h05_used_entries_change(void **state)
 			broken++;
 		}
 	}
-	atomic_store(&m.stop, true);
-	pthread_join(thread, NULL);
+	mutator_stop(&m);
 	image_close(&im);
 }
 

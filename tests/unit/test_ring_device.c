@@ -11,20 +11,7 @@
 
 #include <cmocka.h>
 
-#include "ring_image.h"
-
-#define WRITE	 VIO_DESC_F_WRITE
-#define TABLE	 VIO_DESC_F_INDIRECT
-#define POOL_LEN 256
-
-static struct vio_chain chains[64];
-static struct vio_iov pool[POOL_LEN];
-
-static int pop(struct ring_image *im, unsigned n)
-{
-	memset(chains, 0xee, sizeof(chains));
-	return vio_devq_pop_burst(im->dev, im->mem, chains, n, pool, POOL_LEN);
-}
+#include "ring_calls.h"
 
 static void assert_piece(const struct ring_image *im, const struct vio_chain *chain, unsigned i,
 			 uint64_t addr, size_t len)

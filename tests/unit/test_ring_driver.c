@@ -11,26 +11,7 @@
 
 #include <cmocka.h>
 
-#include "ring_image.h"
-
-#define WRITE VIO_DESC_F_WRITE
-
-static int token[64]; /* their addresses are tokens */
-
-static int add(struct ring_image *im, const struct vio_seg *segs, unsigned out, unsigned in,
-	       void *tok)
-{
-	struct vio_drvq_buf buf = { segs, (uint16_t)out, (uint16_t)in, tok };
-
-	return vio_drvq_add_burst(im->drv, &buf, 1);
-}
-
-static int add_one(struct ring_image *im, unsigned i)
-{
-	struct vio_seg seg = { IMAGE_DATA + i * 0x1000, 100 };
-
-	return add(im, &seg, 1, 0, &token[i % 64]);
-}
+#include "ring_calls.h"
 
 /* The next chain that the driver made available. */
 static struct image_chain next(struct ring_image *im)
@@ -141,7 +122,7 @@ static void test_init_refuses(void **state)
 static void test_one_descriptor(void **state)
 {
 	struct vio_seg out = { IMAGE_DATA, 60 }, in = { IMAGE_DATA + 0x1000, 1600 };
-	struct image_chain chains[2];
+	struct image_chain taken[2];
 	struct vio_drvq_done done[4];
 	struct ring_image im;
 
@@ -155,19 +136,19 @@ static void test_one_descriptor(void **state)
 	assert_int_equal(vio_drvq_in_flight(im.drv), 2);
 	assert_true(vio_drvq_publish(im.drv));
 	assert_false(vio_drvq_publish(im.drv));
-	chains[0] = next(&im);
-	chains[1] = next(&im);
+	taken[0] = next(&im);
+	taken[1] = next(&im);
 	assert_none(&im);
-	assert_int_equal(chains[0].n, 1);
-	assert_desc(&chains[0], 0, IMAGE_DATA, 60, 0);
-	assert_int_equal(chains[1].n, 1);
-	assert_desc(&chains[1], 0, IMAGE_DATA + 0x1000, 1600, WRITE);
+	assert_int_equal(taken[0].n, 1);
+	assert_desc(&taken[0], 0, IMAGE_DATA, 60, 0);
+	assert_int_equal(taken[1].n, 1);
+	assert_desc(&taken[1], 0, IMAGE_DATA + 0x1000, 1600, WRITE);
 
 	assert_false(vio_drvq_has_used(im.drv));
 	assert_int_equal(vio_drvq_reap_burst(im.drv, done, 4), 0);
-	image_make_used(&im, chains[0].id, 0);
+	image_make_used(&im, taken[0].id, 0);
 	assert_true(vio_drvq_has_used(im.drv));
-	image_make_used(&im, chains[1].id, 1600);
+	image_make_used(&im, taken[1].id, 1600);
 	assert_int_equal(vio_drvq_reap_burst(im.drv, done, 1), 1);
 	assert_ptr_equal(done[0].token, &token[0]);
 	assert_int_equal(done[0].len, 0);
@@ -184,7 +165,7 @@ static void test_one_descriptor(void **state)
 static void test_out_of_order(void **state)
 {
 	struct vio_seg segs[3] = { { IMAGE_DATA, 1 }, { IMAGE_DATA, 2 }, { IMAGE_DATA, 3 } };
-	struct image_chain chains[3];
+	struct image_chain taken[3];
 	struct ring_image im;
 	unsigned i, lap;
 
@@ -195,14 +176,14 @@ static void test_out_of_order(void **state)
 			assert_int_equal(add(&im, segs, i, 1, &token[i]), 1);
 		vio_drvq_publish(im.drv);
 		for (i = 0; i < 3; i++)
-			chains[i] = next(&im);
-		assert_comes_back(&im, chains[2].id, 3, &token[2]);
-		assert_comes_back(&im, chains[0].id, 1, &token[0]);
+			taken[i] = next(&im);
+		assert_comes_back(&im, taken[2].id, 3, &token[2]);
+		assert_comes_back(&im, taken[0].id, 1, &token[0]);
 		assert_int_equal(add(&im, segs, 2, 1, &token[3]), 1);
 		vio_drvq_publish(im.drv);
-		chains[0] = next(&im);
-		assert_comes_back(&im, chains[0].id, 2, &token[3]);
-		assert_comes_back(&im, chains[1].id, 2, &token[1]);
+		taken[0] = next(&im);
+		assert_comes_back(&im, taken[0].id, 2, &token[3]);
+		assert_comes_back(&im, taken[1].id, 2, &token[1]);
 		assert_int_equal(vio_drvq_free(im.drv), 8);
 	}
 	image_close(&im);
@@ -213,7 +194,7 @@ static void test_in_order_batch(void **state)
 {
 	struct vio_seg segs[2] = { { IMAGE_DATA, 100 }, { IMAGE_DATA, 50 } };
 	struct vio_drvq_done done[8];
-	struct image_chain chains[6];
+	struct image_chain taken[6];
 	struct ring_image im;
 	unsigned i, lap;
 
@@ -228,10 +209,10 @@ static void test_in_order_batch(void **state)
 		assert_int_equal(add(&im, segs, 0, 1, &token[5]), 1);
 		vio_drvq_publish(im.drv);
 		for (i = 0; i < 6; i++)
-			chains[i] = next(&im);
+			taken[i] = next(&im);
 		assert_int_equal(vio_drvq_free(im.drv), 16 - 7);
-		image_make_used_batch(&im, chains[4].id, 70, 5);
-		image_make_used(&im, chains[5].id, 60);
+		image_make_used_batch(&im, taken[4].id, 70, 5);
+		image_make_used(&im, taken[5].id, 60);
 		/* In bursts that end within a batch. */
 		assert_int_equal(vio_drvq_reap_burst(im.drv, done, 2), 2);
 		assert_int_equal(vio_drvq_free(im.drv), 16 - 5);
@@ -257,7 +238,7 @@ static void test_in_order_batch(void **state)
 static void test_in_order_event_idx(void **state)
 {
 	struct vio_drvq_done done[8];
-	struct image_chain chains[7];
+	struct image_chain taken[7];
 	struct ring_image im;
 	unsigned i, lap;
 
@@ -268,9 +249,9 @@ static void test_in_order_event_idx(void **state)
 			assert_int_equal(add_one(&im, i), 1);
 		vio_drvq_publish(im.drv);
 		for (i = 0; i < 7; i++)
-			chains[i] = next(&im);
-		image_make_used(&im, chains[0].id, 0);
-		image_make_used_batch(&im, chains[3].id, 0, 3);
+			taken[i] = next(&im);
+		image_make_used(&im, taken[0].id, 0);
+		image_make_used_batch(&im, taken[3].id, 0, 3);
 		assert_true(vio_drvq_notify_enable(im.drv, 3));
 		assert_false(vio_drvq_notify_enable(im.drv, 4));
 		assert_true(image_would_call(&im, 1));
@@ -281,7 +262,7 @@ static void test_in_order_event_idx(void **state)
 		assert_true(vio_drvq_notify_enable(im.drv, 1));
 		assert_false(vio_drvq_notify_enable(im.drv, 2));
 		assert_true(image_would_call(&im, 1));
-		image_make_used_batch(&im, chains[6].id, 0, 3);
+		image_make_used_batch(&im, taken[6].id, 0, 3);
 		assert_true(vio_drvq_notify_enable(im.drv, 4));
 		assert_int_equal(vio_drvq_reap_burst(im.drv, done, 8), 5);
 		assert_false(vio_drvq_notify_enable(im.drv, 0));
@@ -324,7 +305,7 @@ static void test_linked_chain(void **state)
 	struct vio_seg segs[] = { { IMAGE_DATA, 12 },
 				  { IMAGE_DATA + 0x100, 60 },
 				  { IMAGE_DATA + 0x200, 1 } };
-	struct image_chain chains[3];
+	struct image_chain taken[3];
 	struct ring_image im;
 
 	image_open(&im, 8, ring_format(state));
@@ -334,36 +315,36 @@ static void test_linked_chain(void **state)
 	assert_int_equal(add(&im, segs, 0, 2, &token[2]), 1);
 	assert_int_equal(vio_drvq_free(im.drv), 1);
 	vio_drvq_publish(im.drv);
-	chains[0] = next(&im);
-	assert_int_equal(chains[0].n, 3);
-	assert_int_equal(chains[0].slots, 3);
-	assert_desc(&chains[0], 0, IMAGE_DATA, 12, 0);
-	assert_desc(&chains[0], 1, IMAGE_DATA + 0x100, 60, WRITE);
-	assert_desc(&chains[0], 2, IMAGE_DATA + 0x200, 1, WRITE);
-	chains[1] = next(&im);
-	assert_int_equal(chains[1].n, 2);
-	assert_desc(&chains[1], 0, IMAGE_DATA, 12, 0);
-	assert_desc(&chains[1], 1, IMAGE_DATA + 0x100, 60, WRITE);
-	chains[2] = next(&im);
-	assert_int_equal(chains[2].n, 2);
-	assert_desc(&chains[2], 0, IMAGE_DATA, 12, WRITE);
+	taken[0] = next(&im);
+	assert_int_equal(taken[0].n, 3);
+	assert_int_equal(taken[0].slots, 3);
+	assert_desc(&taken[0], 0, IMAGE_DATA, 12, 0);
+	assert_desc(&taken[0], 1, IMAGE_DATA + 0x100, 60, WRITE);
+	assert_desc(&taken[0], 2, IMAGE_DATA + 0x200, 1, WRITE);
+	taken[1] = next(&im);
+	assert_int_equal(taken[1].n, 2);
+	assert_desc(&taken[1], 0, IMAGE_DATA, 12, 0);
+	assert_desc(&taken[1], 1, IMAGE_DATA + 0x100, 60, WRITE);
+	taken[2] = next(&im);
+	assert_int_equal(taken[2].n, 2);
+	assert_desc(&taken[2], 0, IMAGE_DATA, 12, WRITE);
 	assert_none(&im);
 
 	/* Two more do not fit; all of it comes back. */
 	assert_int_equal(add(&im, segs, 1, 1, &token[3]), 0);
-	assert_comes_back(&im, chains[0].id, 61, &token[0]);
+	assert_comes_back(&im, taken[0].id, 61, &token[0]);
 	assert_int_equal(vio_drvq_free(im.drv), 4);
 	/* This one wraps in the middle. */
 	assert_int_equal(add(&im, segs, 2, 1, &token[3]), 1);
 	vio_drvq_publish(im.drv);
-	chains[0] = next(&im);
-	assert_int_equal(chains[0].n, 3);
-	assert_desc(&chains[0], 0, IMAGE_DATA, 12, 0);
-	assert_desc(&chains[0], 1, IMAGE_DATA + 0x100, 60, 0);
-	assert_desc(&chains[0], 2, IMAGE_DATA + 0x200, 1, WRITE);
-	assert_comes_back(&im, chains[1].id, 60, &token[1]);
-	assert_comes_back(&im, chains[2].id, 72, &token[2]);
-	assert_comes_back(&im, chains[0].id, 1, &token[3]);
+	taken[0] = next(&im);
+	assert_int_equal(taken[0].n, 3);
+	assert_desc(&taken[0], 0, IMAGE_DATA, 12, 0);
+	assert_desc(&taken[0], 1, IMAGE_DATA + 0x100, 60, 0);
+	assert_desc(&taken[0], 2, IMAGE_DATA + 0x200, 1, WRITE);
+	assert_comes_back(&im, taken[1].id, 60, &token[1]);
+	assert_comes_back(&im, taken[2].id, 72, &token[2]);
+	assert_comes_back(&im, taken[0].id, 1, &token[3]);
 	assert_int_equal(vio_drvq_free(im.drv), 8);
 	image_close(&im);
 }
@@ -374,7 +355,7 @@ static void test_indirect_table(void **state)
 	struct vio_seg segs[] = { { IMAGE_DATA, 12 },
 				  { IMAGE_DATA + 0x100, 60 },
 				  { IMAGE_DATA + 0x200, 9 } };
-	struct image_chain chains[2];
+	struct image_chain taken[2];
 	struct ring_image im;
 
 	image_open(&im, 4, ring_format(state) | RING_INDIRECT);
@@ -384,26 +365,26 @@ static void test_indirect_table(void **state)
 	assert_int_equal(add(&im, segs, 2, 1, &token[1]), 1);
 	assert_int_equal(vio_drvq_free(im.drv), 0);
 	vio_drvq_publish(im.drv);
-	chains[0] = next(&im);
-	assert_true(chains[0].table);
-	assert_int_equal(chains[0].n, 3);
-	assert_int_equal(chains[0].slots, 1);
-	assert_desc(&chains[0], 0, IMAGE_DATA, 12, 0);
-	assert_desc(&chains[0], 1, IMAGE_DATA + 0x100, 60, 0);
-	assert_desc(&chains[0], 2, IMAGE_DATA + 0x200, 9, WRITE);
-	chains[1] = next(&im);
-	assert_false(chains[1].table);
-	assert_int_equal(chains[1].slots, 3);
+	taken[0] = next(&im);
+	assert_true(taken[0].table);
+	assert_int_equal(taken[0].n, 3);
+	assert_int_equal(taken[0].slots, 1);
+	assert_desc(&taken[0], 0, IMAGE_DATA, 12, 0);
+	assert_desc(&taken[0], 1, IMAGE_DATA + 0x100, 60, 0);
+	assert_desc(&taken[0], 2, IMAGE_DATA + 0x200, 9, WRITE);
+	taken[1] = next(&im);
+	assert_false(taken[1].table);
+	assert_int_equal(taken[1].slots, 3);
 
-	assert_comes_back(&im, chains[0].id, 9, &token[0]);
+	assert_comes_back(&im, taken[0].id, 9, &token[0]);
 	assert_int_equal(vio_drvq_free(im.drv), 1);
 	/* The table is free again, and takes what three descriptors are not there for. */
 	assert_int_equal(add(&im, segs, 3, 0, &token[2]), 1);
 	assert_int_equal(vio_drvq_free(im.drv), 0);
 	vio_drvq_publish(im.drv);
-	chains[0] = next(&im);
-	assert_true(chains[0].table);
-	assert_desc(&chains[0], 2, IMAGE_DATA + 0x200, 9, 0);
+	taken[0] = next(&im);
+	assert_true(taken[0].table);
+	assert_desc(&taken[0], 2, IMAGE_DATA + 0x200, 9, 0);
 	image_close(&im);
 }
 
@@ -561,7 +542,7 @@ static void test_s14_notify_flag(void **state)
 static void test_s14_notify_event_idx(void **state)
 {
 	struct vio_drvq_done done[8];
-	struct image_chain chains[8];
+	struct image_chain taken[8];
 	struct ring_image im;
 	unsigned i, lap;
 
@@ -573,7 +554,7 @@ static void test_s14_notify_event_idx(void **state)
 			add_one(&im, i);
 		vio_drvq_publish(im.drv);
 		for (i = 0; i < 8; i++)
-			chains[i] = next(&im);
+			taken[i] = next(&im);
 		assert_false(image_would_call(&im, 8));
 		assert_false(vio_drvq_notify_enable(im.drv, 0));
 		assert_true(image_would_call(&im, 1));
@@ -588,13 +569,13 @@ static void test_s14_notify_event_idx(void **state)
 		vio_drvq_notify_disable(im.drv);
 		assert_false(image_would_call(&im, 8));
 		for (i = 0; i < 4; i++)
-			image_make_used(&im, chains[i].id, 0);
+			image_make_used(&im, taken[i].id, 0);
 		assert_false(vio_drvq_notify_enable(im.drv, 4));
 		assert_true(image_would_call(&im, 1));
 		assert_true(vio_drvq_notify_enable(im.drv, 3));
 		assert_true(vio_drvq_notify_enable(im.drv, 0));
 		for (i = 4; i < 8; i++)
-			image_make_used(&im, chains[i].id, 0);
+			image_make_used(&im, taken[i].id, 0);
 		/* With notifications off nothing interrupts any more, whether or not it passed. */
 		if (lap % 2 == 0)
 			assert_int_equal(vio_drvq_notify_enable(im.drv, 7), true);
@@ -610,7 +591,7 @@ static void test_s14_notify_event_idx_chains(void **state)
 {
 	struct vio_seg segs[2] = { { IMAGE_DATA, 1 }, { IMAGE_DATA, 2 } };
 	struct vio_drvq_done done[8];
-	struct image_chain chains[7];
+	struct image_chain taken[7];
 	struct ring_image im;
 	unsigned i, lap, each;
 
@@ -622,17 +603,17 @@ static void test_s14_notify_event_idx_chains(void **state)
 			assert_int_equal(add(&im, segs, 1, 1, &token[i]), 1);
 		vio_drvq_publish(im.drv);
 		for (i = 0; i < 7; i++)
-			chains[i] = next(&im);
+			taken[i] = next(&im);
 		assert_false(vio_drvq_notify_enable(im.drv, 3));
 		assert_false(image_would_call(&im, 3 * each));
 		assert_true(image_would_call(&im, 3 * each + 1));
 		for (i = 0; i < 4; i++)
-			image_make_used(&im, chains[i].id, 2);
+			image_make_used(&im, taken[i].id, 2);
 		assert_true(vio_drvq_notify_enable(im.drv, 3));
 		assert_false(vio_drvq_notify_enable(im.drv, 4));
 		assert_true(image_would_call(&im, 1));
 		for (i = 4; i < 7; i++)
-			image_make_used(&im, chains[i].id, 2);
+			image_make_used(&im, taken[i].id, 2);
 		assert_true(vio_drvq_notify_enable(im.drv, 6));
 		assert_int_equal(vio_drvq_reap_burst(im.drv, done, 8), 7);
 		assert_false(vio_drvq_notify_enable(im.drv, 6));

@@ -9,37 +9,16 @@
 
 #include <cmocka.h>
 
-#include "ring_image.h"
+#include "ring_calls.h"
 
-#define NEXT	 VIO_DESC_F_NEXT
-#define WRITE	 VIO_DESC_F_WRITE
-#define TABLE	 VIO_DESC_F_INDIRECT
-#define AVAIL	 VIO_DESC_F_AVAIL
-#define USED	 VIO_DESC_F_USED
-#define POOL_LEN 256
+#define AVAIL VIO_DESC_F_AVAIL
+#define USED  VIO_DESC_F_USED
 
 /* In the lap of wrap counter 1 and in that of 0 (2.8.1). */
 #define AVAIL_1 AVAIL
 #define AVAIL_0 USED
 #define USED_1	(AVAIL | USED)
 #define USED_0	0
-
-static struct vio_chain chains[64];
-static struct vio_iov pool[POOL_LEN];
-static int token[64]; /* their addresses are tokens */
-
-static int pop(struct ring_image *im, unsigned n)
-{
-	return vio_devq_pop_burst(im->dev, im->mem, chains, n, pool, POOL_LEN);
-}
-
-static int add(struct ring_image *im, const struct vio_seg *segs, unsigned out, unsigned in,
-	       void *tok)
-{
-	struct vio_drvq_buf buf = { segs, (uint16_t)out, (uint16_t)in, tok };
-
-	return vio_drvq_add_burst(im->drv, &buf, 1);
-}
 
 static void assert_desc(const struct ring_image *im, unsigned i, uint64_t addr, uint32_t len,
 			uint16_t id, uint16_t flags)

@@ -9,36 +9,7 @@
 
 #include <cmocka.h>
 
-#include "ring_image.h"
-
-#define NEXT	 VIO_DESC_F_NEXT
-#define WRITE	 VIO_DESC_F_WRITE
-#define TABLE	 VIO_DESC_F_INDIRECT
-#define POOL_LEN 256
-
-static struct vio_chain chains[64];
-static struct vio_iov pool[POOL_LEN];
-static int token[64]; /* their addresses are tokens */
-
-static int pop(struct ring_image *im, unsigned n)
-{
-	return vio_devq_pop_burst(im->dev, im->mem, chains, n, pool, POOL_LEN);
-}
-
-static int add(struct ring_image *im, const struct vio_seg *segs, unsigned out, unsigned in,
-	       void *tok)
-{
-	struct vio_drvq_buf buf = { segs, (uint16_t)out, (uint16_t)in, tok };
-
-	return vio_drvq_add_burst(im->drv, &buf, 1);
-}
-
-static int add_one(struct ring_image *im, unsigned i)
-{
-	struct vio_seg seg = { IMAGE_DATA + i * 0x1000, 100 };
-
-	return add(im, &seg, 1, 0, &token[i % 64]);
-}
+#include "ring_calls.h"
 
 static void assert_desc(const struct ring_image *im, unsigned i, uint64_t addr, uint32_t len,
 			uint16_t flags, uint16_t next)
