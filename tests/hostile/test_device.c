@@ -20,7 +20,6 @@
 #include "ring_image.h"
 
 #define F(bit) (UINT64_C(1) << VIO_NET_F_##bit)
-#define OWNER  (VIO_DESC_F_AVAIL | VIO_DESC_F_USED)
 
 static uint8_t bytes[70000];
 
@@ -121,7 +120,7 @@ static void lie_backwards(struct bed *r, unsigned queue)
 /* H14: given back before it was given. */
 static void lie_flags(struct bed *r, unsigned queue)
 {
-	*guest_queue_flags(&r->q[queue], 0) = vio_le16(OWNER);
+	*guest_queue_flags(&r->q[queue], 0) = vio_le16(PACKED_OWNER);
 }
 
 /* H14: a list whose second descriptor is not there. */

@@ -19,8 +19,6 @@
 #include "netframe.h"
 #include "ring_image.h"
 
-#define OWNER (VIO_DESC_F_AVAIL | VIO_DESC_F_USED)
-
 /* Memory that a second thread of the guest never stops rewriting. */
 struct mutator {
 	struct bed *r;
@@ -52,7 +50,7 @@ static uint16_t some_flags(const struct mutator *m, bool in_ring, uint64_t *seed
 	if (!m->r->q[0].packed || !in_ring)
 		return flags;
 	if (netframe_between(seed, 0, 15) == 0)
-		return (uint16_t)(flags | OWNER);
+		return (uint16_t)(flags | PACKED_OWNER);
 	return (uint16_t)(flags |
 			  (netframe_between(seed, 0, 1) ? VIO_DESC_F_AVAIL : VIO_DESC_F_USED));
 }

@@ -17,7 +17,6 @@
 
 #define AVAIL VIO_DESC_F_AVAIL
 #define USED  VIO_DESC_F_USED
-#define OWNER (AVAIL | USED)
 #define NUM   8u
 
 /* A descriptor that is right, nearly right or nonsense. */
@@ -27,7 +26,7 @@ static struct vio_virtq_desc any_desc(const struct ring_image *im, uint32_t *see
 					  IMAGE_BASE - 1, UINT64_MAX - 5, IMAGE_DATA + 64 };
 	static const uint32_t lens[] = { 1, 100, 101, 0, 32, UINT32_MAX, 64, 128 };
 	static const uint16_t flags[] = { 0, WRITE, NEXT, NEXT | WRITE, TABLE, TABLE | NEXT, 0, 0 };
-	static const uint16_t owners[] = { AVAIL, AVAIL, USED, USED, AVAIL, USED, 0, OWNER };
+	static const uint16_t owners[] = { AVAIL, AVAIL, USED, USED, AVAIL, USED, 0, PACKED_OWNER };
 	uint32_t r = rnd(seed);
 	uint16_t f = flags[(r >> 8) % 8], last = (uint16_t)((r >> 12) % (NUM + 1));
 

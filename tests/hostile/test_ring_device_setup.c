@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * HOSTILE 12 and 29 at the device side of a ring, for every format: a ring that can not be one is
+ * HOSTILE 12, 13 and 29 at the device side of a ring, for every format: what can not be a ring is
  * refused, and whatever stands in its indices and events at first means no harm.
  */
 #include <errno.h>

@@ -17,7 +17,6 @@
 
 #define AVAIL VIO_DESC_F_AVAIL
 #define USED  VIO_DESC_F_USED
-#define OWNER (AVAIL | USED)
 #define WRITE VIO_DESC_F_WRITE
 #define NUM   8u
 
@@ -284,8 +283,8 @@ static void test_h24_batch_rewritten(void **state)
 	assert_int_equal(vio_drvq_reap_burst(im.drv, done, 1), 1);
 	if (im.packed)
 		for (i = 0; i < NUM; i++)
-			im.pdesc[i] =
-				(struct vio_pvirtq_desc){ 0, UINT32_MAX, 65535, OWNER | WRITE };
+			im.pdesc[i] = (struct vio_pvirtq_desc){ 0, UINT32_MAX, 65535,
+								PACKED_OWNER | WRITE };
 	else
 		memset(im.used->ring, 0xff, NUM * sizeof(*im.used->ring));
 	assert_int_equal(vio_drvq_reap_burst(im.drv, done + 1, 2), 2);
@@ -311,7 +310,7 @@ static void test_h14_flags(void **state)
 			assert_false(vio_drvq_has_used(im.drv));
 			assert_int_equal(reap(&im), 0);
 			image_close(&im);
-		} else if (bits == OWNER) {
+		} else if (bits == PACKED_OWNER) {
 			assert_int_equal(reap(&im), 1);
 			image_close(&im);
 		} else {
@@ -334,7 +333,7 @@ static void test_h14_flags(void **state)
 	assert_int_equal(reap(&im), 1);
 	add(&im, 1, 0, 0);
 	vio_drvq_publish(im.drv);
-	im.pdesc[0].flags = OWNER;
+	im.pdesc[0].flags = PACKED_OWNER;
 	assert_int_equal(reap(&im), -EPROTO);
 	assert_int_equal(vio_drvq_error(im.drv), VIO_VQ_BAD_FLAGS);
 	image_close(&im);
@@ -413,7 +412,9 @@ static void test_h29_absurd_events(void **state)
 static void rewrite(struct ring_image *im, uint32_t *seed)
 {
 	static const uint32_t lens[] = { 0, 100, 101, UINT32_MAX };
-	static const uint16_t flags[] = { OWNER, 0, OWNER | WRITE, WRITE, AVAIL, USED };
+	static const uint16_t flags[] = {
+		PACKED_OWNER, 0, PACKED_OWNER | WRITE, WRITE, AVAIL, USED
+	};
 	uint32_t r = rnd(seed);
 
 	if (im->packed) {

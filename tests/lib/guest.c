@@ -114,14 +114,10 @@ struct vio_devq_setup guest_queue_setup(const struct guest_queue *q, uint32_t ba
 
 /* ---- By hand, in any format ---------------------------------------------------------------- */
 
-static struct guest_pos forward(const struct guest_queue *q, struct guest_pos at, uint32_t n)
+/* In a split ring the index counts on. */
+static struct packed_pos forward(const struct guest_queue *q, struct packed_pos at, uint32_t n)
 {
-	at.off += n;
-	while (q->packed && at.off >= q->num) {
-		at.off -= q->num;
-		at.wrap = !at.wrap;
-	}
-	return at;
+	return packed_forward(at, n, q->packed ? q->num : UINT32_MAX);
 }
 
 uint16_t *guest_queue_flags(struct guest_queue *q, unsigned i)
@@ -135,7 +131,7 @@ static uint16_t post_packed(struct guest_queue *q, const struct vio_virtq_desc *
 	uint16_t id = (uint16_t)q->post_at.off;
 
 	for (unsigned i = n; i-- > 0;) {
-		struct guest_pos at = forward(q, q->post_at, i);
+		struct packed_pos at = forward(q, q->post_at, i);
 		struct vio_pvirtq_desc *to = &q->pdesc[at.off];
 
 		to->addr = vio_le64(d[i].addr);
@@ -144,7 +140,7 @@ static uint16_t post_packed(struct guest_queue *q, const struct vio_virtq_desc *
 		vio_store_release(
 			&to->flags,
 			vio_le16((uint16_t)(d[i].flags | (i + 1 < n ? VIO_DESC_F_NEXT : 0) |
-					    (at.wrap ? VIO_DESC_F_AVAIL : VIO_DESC_F_USED))));
+					    packed_avail(at))));
 	}
 	q->post_at = forward(q, q->post_at, n);
 	return id;
@@ -187,11 +183,10 @@ static bool look(const struct guest_queue *q, struct guest_used *used)
 {
 	if (q->packed) {
 		const struct vio_pvirtq_desc *d = &q->pdesc[q->take_at.off];
-		uint16_t both = VIO_DESC_F_AVAIL | VIO_DESC_F_USED;
 		uint16_t flags = vio_le16(vio_load_acquire(&d->flags));
 
 		*used = (struct guest_used){ vio_le16(d->id), vio_le32(d->len), 1 };
-		return (flags & both) == (q->take_at.wrap ? both : 0);
+		return (flags & PACKED_OWNER) == packed_used(q->take_at);
 	}
 	*used = (struct guest_used){ vio_le32(q->used->ring[q->take_at.off % q->num].id),
 				     vio_le32(q->used->ring[q->take_at.off % q->num].len), 1 };

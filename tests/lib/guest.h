@@ -14,6 +14,8 @@
 #include <vioduct/ring.h>
 #include <vioduct/virtio.h>
 
+#include "packed_pos.h"
+
 #define GUEST_REGIONS 3
 #define GUEST_BASE    UINT64_C(0x100000000)
 
@@ -33,12 +35,6 @@ void *guest_at(const struct guest *g, uint64_t addr);
 /* The guest address at which region @i begins. */
 uint64_t guest_region(const struct guest *g, unsigned i);
 
-/* A place in a packed ring. */
-struct guest_pos {
-	uint32_t off;
-	bool wrap;
-};
-
 struct guest_queue {
 	struct guest *g;
 	uint32_t num;
@@ -55,9 +51,9 @@ struct guest_queue {
 	struct vio_pvirtq_desc *pdesc;
 
 	/* by hand, in any format */
-	struct guest_pos post_at, take_at; /* packed: where; split: off counts the index */
-	uint16_t next_desc;		   /* split: descriptors are taken in a circle */
-	uint16_t *ids, *slots;		   /* of what was posted, in that order: a circle of num */
+	struct packed_pos post_at, take_at; /* packed: where; split: off counts the index */
+	uint16_t next_desc;		    /* split: descriptors are taken in a circle */
+	uint16_t *ids, *slots;		    /* of what was posted, in that order: a circle of num */
 	uint32_t posted, taken;
 };
 

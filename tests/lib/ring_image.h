@@ -18,6 +18,8 @@
 #include <vioduct/ring.h>
 #include <vioduct/virtio.h>
 
+#include "packed_pos.h"
+
 #define IMAGE_BASE   0x100000000ull /* guest address of the first region */
 #define IMAGE_REGION (1u << 20)	    /* bytes of each */
 #define IMAGE_SEAM   (IMAGE_BASE + IMAGE_REGION)
@@ -70,18 +72,6 @@ static inline uint64_t ring_format(void **state)
 
 /* ---- The image ----------------------------------------------------------------------------- */
 
-/* A place in a packed ring; in a split one @off counts entries of the index, modulo 2^16. */
-struct image_pos {
-	uint32_t off;
-	bool wrap;
-};
-
-/* A buffer that the hand-written side has seen or posted. */
-struct image_posted {
-	uint16_t id; /* head, or buffer id */
-	uint16_t slots;
-};
-
 struct ring_image {
 	uint32_t num;
 	uint64_t features;
@@ -105,12 +95,12 @@ struct ring_image {
 	void *drv_storage, *dev_storage;
 
 	/* of the hand-written side */
-	uint16_t next_avail, next_used;	    /* split: indices */
-	struct image_pos avail_at, used_at; /* packed */
-	uint16_t next_desc;		    /* split: where image_post() goes on in the table */
-	uint16_t *slots;		    /* by id: descriptors of what is posted */
-	uint16_t *order;		    /* ids in the order in which they were posted */
-	uint32_t posted, returned;	    /* how many; free-running */
+	uint16_t next_avail, next_used;	     /* split: indices */
+	struct packed_pos avail_at, used_at; /* packed */
+	uint16_t next_desc;		     /* split: where image_post() goes on in the table */
+	uint16_t *slots;		     /* by id: descriptors of what is posted */
+	uint16_t *order;		     /* ids in the order in which they were posted */
+	uint32_t posted, returned;	     /* how many; free-running */
 };
 
 /* Memory and areas, all zero; aborts when there is none. */

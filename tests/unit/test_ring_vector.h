@@ -28,7 +28,6 @@
 #define NEXT  VIO_DESC_F_NEXT
 #define WRITE VIO_DESC_F_WRITE
 #define TABLE VIO_DESC_F_INDIRECT
-#define OWNER (VIO_DESC_F_AVAIL | VIO_DESC_F_USED)
 
 #define MAX_NUM 1024u
 #define BURST	64u
@@ -206,30 +205,9 @@ static void assert_same_memory(const struct twins *t)
 	assert_memory_equal(t->s[0].high, t->s[1].high, HIGH_SIZE);
 }
 
-/* A place in a packed ring. */
-struct pos {
-	uint32_t off;
-	bool wrap;
-};
-
-static struct pos forward(const struct twins *t, struct pos at, uint32_t n)
+static struct packed_pos forward(const struct twins *t, struct packed_pos at, uint32_t n)
 {
-	at.off += n;
-	if (at.off >= t->num) {
-		at.off -= t->num;
-		at.wrap = !at.wrap;
-	}
-	return at;
-}
-
-static uint32_t avail_bits(struct pos at)
-{
-	return at.wrap ? VIO_DESC_F_AVAIL : VIO_DESC_F_USED;
-}
-
-static uint32_t used_bits(struct pos at)
-{
-	return at.wrap ? OWNER : 0;
+	return packed_forward(at, n, t->num);
 }
 
 /* What one side asks to be told of, anything. @area is the one that it writes. */
