@@ -21,6 +21,7 @@
 #include <vioduct/device_linux.h>
 #include <vioduct/features.h>
 
+#include "../lib/fds.h"
 #include "mem/map_linux.h"
 #include "wire/conn.h"
 #include "wire/sock.h"
@@ -148,26 +149,8 @@ static void pump(struct world *w)
 
 static void send_bytes(struct world *w, const void *bytes, size_t n, const int *fds, unsigned nfds)
 {
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-	} control = { 0 };
-	struct cmsghdr *cmsg;
-
-	if (n == 0)
-		return;
-	if (nfds > 0) {
-		mh.msg_control = control.bytes;
-		mh.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-		cmsg = CMSG_FIRSTHDR(&mh);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-		memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * nfds);
-	}
-	sendmsg(w->front, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n > 0)
+		send_fds(w->front, bytes, n, fds, nfds, MSG_DONTWAIT);
 }
 
 static void send_message(struct world *w, uint32_t request, uint32_t flags,

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../lib/fds.h"
 #include "wire/conn.h"
 #include "wire/sock.h"
 
@@ -73,25 +74,11 @@ static void try_check(struct fuzz_input in)
 /* One write of @n bytes with @nfds copies of @fd. */
 static void portion(int sock, const void *bytes, size_t n, int fd, unsigned nfds)
 {
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-	} control = { 0 };
-	struct cmsghdr *cmsg;
+	int fds[FDS_MAX];
 
-	if (nfds > 0) {
-		mh.msg_control = control.bytes;
-		mh.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-		cmsg = CMSG_FIRSTHDR(&mh);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-		for (unsigned i = 0; i < nfds; i++)
-			memcpy(CMSG_DATA(cmsg) + i * sizeof(fd), &fd, sizeof(fd));
-	}
-	sendmsg(sock, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+	for (unsigned i = 0; i < nfds; i++)
+		fds[i] = fd;
+	send_fds(sock, bytes, n, fds, nfds, MSG_DONTWAIT);
 }
 
 /* A header that is likely to pass, then what is left of the portion as payload. */

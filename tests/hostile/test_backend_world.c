@@ -13,6 +13,7 @@
 #include <vioduct/virtio.h>
 
 #include "base/endian.h"
+#include "fds.h"
 #include "netframe.h"
 
 static const char *const specs[] = {

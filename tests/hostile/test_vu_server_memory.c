@@ -27,7 +27,7 @@ static int open_rig(void **state)
 	(void)state;
 	file = vuf_memfd("other", MIB);
 	vuf_open(&rig, &(struct vuf_conf){ .listen = true });
-	fds_before = vuf_count_fds();
+	fds_before = count_fds();
 	return 0;
 }
 
@@ -57,7 +57,7 @@ static void nothing_is_left(void)
 {
 	if (rig.front_open)
 		vuf_disconnect(&rig);
-	assert_int_equal(vuf_count_fds(), fds_before);
+	assert_int_equal(count_fds(), fds_before);
 	assert_int_equal(vuf_count_maps("guest"), 1);
 	assert_int_equal(vuf_count_maps("other"), 0);
 }

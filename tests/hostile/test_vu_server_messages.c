@@ -26,7 +26,7 @@ static int open_rig(void **state)
 {
 	(void)state;
 	vuf_open(&rig, &(struct vuf_conf){ .pairs = 2, .listen = true });
-	fds_before = vuf_count_fds();
+	fds_before = count_fds();
 	maps_before = vuf_count_maps("guest");
 	return 0;
 }
@@ -52,7 +52,7 @@ static void part(void)
 	if (rig.front_open)
 		vuf_disconnect(&rig);
 	assert_false(vuf_connected(&rig));
-	assert_int_equal(vuf_count_fds(), fds_before);
+	assert_int_equal(count_fds(), fds_before);
 	assert_int_equal(vuf_count_maps("guest"), maps_before);
 }
 
@@ -235,7 +235,7 @@ static void h17_wrong_kinds_of_descriptors(void **state)
 	kinds[5] = epoll_create1(0);
 	kinds[6] = timerfd_create(CLOCK_MONOTONIC, 0);
 	kinds[7] = rig.mem_fd;
-	fds_before = vuf_count_fds();
+	fds_before = count_fds();
 	for (i = 0; i < vio_array_size(kinds); i++) {
 		struct vio_vu_msg msgs[] = {
 			vuf_fd(VIO_VU_SET_VRING_KICK, 0, kinds[i]),
@@ -255,7 +255,7 @@ static void h17_wrong_kinds_of_descriptors(void **state)
 	for (i = 0; i < 7; i++)
 		close(kinds[i]);
 	close(pair[1]);
-	fds_before = vuf_count_fds();
+	fds_before = count_fds();
 	assert_true(still_serves());
 }
 

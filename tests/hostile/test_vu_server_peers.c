@@ -90,7 +90,7 @@ static void h22_one_byte_at_a_time(void **state)
 /* Cut after each byte of each message. */
 static void h22_cut_at_every_byte(void **state)
 {
-	unsigned fds = vuf_count_fds(), step, before;
+	unsigned fds = count_fds(), step, before;
 	struct vio_vu_msg msg, part;
 	uint32_t cut;
 
@@ -112,7 +112,7 @@ static void h22_cut_at_every_byte(void **state)
 			vuf_pump(&rig);
 			vuf_disconnect(&rig);
 			assert_false(vuf_connected(&rig));
-			assert_int_equal(vuf_count_fds(), fds);
+			assert_int_equal(count_fds(), fds);
 			assert_int_equal(vuf_count_maps("guest"), 1);
 		}
 	}
@@ -121,7 +121,7 @@ static void h22_cut_at_every_byte(void **state)
 /* A process that is killed between any two messages. */
 static void h22_killed_between_messages(void **state)
 {
-	unsigned fds = vuf_count_fds(), steps;
+	unsigned fds = count_fds(), steps;
 	struct vio_vu_msg msg;
 	int pipe_fds[2], status;
 	pid_t pid;
@@ -155,7 +155,7 @@ static void h22_killed_between_messages(void **state)
 		assert_false(vuf_connected(&rig));
 		close(pipe_fds[0]);
 		close(pipe_fds[1]);
-		assert_int_equal(vuf_count_fds(), fds);
+		assert_int_equal(count_fds(), fds);
 	}
 }
 
@@ -193,11 +193,11 @@ static void h22_a_thousand_rounds(void **state)
 		round_trip(round);
 		/* The first rounds fill the C library's own caches. */
 		if (round == 100) {
-			fds = vuf_count_fds();
+			fds = count_fds();
 			heap = vuf_heap_bytes();
 		}
 	}
-	assert_int_equal(vuf_count_fds(), fds);
+	assert_int_equal(count_fds(), fds);
 	assert_int_equal(vuf_count_maps("guest"), 1);
 	assert_int_equal(vuf_heap_bytes(), heap);
 	vio_vhost_user_status(rig.server, &status);

@@ -13,7 +13,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -250,18 +249,6 @@ static inline void start_one(struct vio_backend *be, struct guest *g)
 	struct vio_sink *sinks[1] = { &g->sink };
 
 	assert_int_equal(be->ops->start(be, sinks, 1), 0);
-}
-
-/* How many descriptors the process has. */
-static inline unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
 }
 
 #endif

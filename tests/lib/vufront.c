@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vufront.h"
 
-#include <dirent.h>
 #include <malloc.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -12,7 +11,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -262,26 +260,7 @@ void vuf_disconnect(struct vuf *rig)
 
 void vuf_raw(struct vuf *rig, const void *bytes, size_t n, const int *fds, unsigned nfds)
 {
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * 32)];
-	} control;
-
-	if (nfds) {
-		struct cmsghdr *cmsg;
-
-		memset(&control, 0, sizeof(control));
-		mh.msg_control = control.bytes;
-		mh.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-		cmsg = CMSG_FIRSTHDR(&mh);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-		memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * nfds);
-	}
-	sendmsg(rig->front.fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+	send_fds(rig->front.fd, bytes, n, fds, nfds, MSG_DONTWAIT);
 }
 
 void vuf_send(struct vuf *rig, const struct vio_vu_msg *msg)
@@ -564,18 +543,6 @@ uint64_t vuf_eventfd_take(int fd)
 }
 
 /* ---- What the process holds -------------------------------------------------------------- */
-
-unsigned vuf_count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 static unsigned scan_maps(const char *name, uintptr_t *first)
 {

@@ -16,6 +16,7 @@
 
 #include <vioduct/device_linux.h>
 
+#include "fds.h"
 #include "wire/conn.h"
 
 #define VUF_MEM_SIZE  0x100000u
@@ -137,8 +138,7 @@ void vuf_set_used_idx(struct vuf *rig, unsigned q, uint16_t idx);
 /* The count of an eventfd, read and cleared. */
 uint64_t vuf_eventfd_take(int fd);
 
-/* Descriptors open in this process; mappings of files called @name. */
-unsigned vuf_count_fds(void);
+/* Mappings of files called @name. */
 unsigned vuf_count_maps(const char *name);
 /* Where the first mapping of files called @name begins; 0: nowhere. */
 uintptr_t vuf_find_map(const char *name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Descriptions of back ends: what is accepted, and the one line that says what is wrong. */
 #include "backend_sink.h"
+#include "fds.h"
 
 static void lists_the_kinds(void **state)
 {

@@ -9,7 +9,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -26,6 +25,7 @@
 
 #include "base/bits.h"
 #include "base/endian.h"
+#include "fds.h"
 #include "wire/conn.h"
 #include "wire/sock.h"
 
@@ -450,17 +450,6 @@ static bool readable(int fd, int timeout)
 	struct pollfd pfd = { fd, POLLIN, 0 };
 
 	return poll(&pfd, 1, timeout) == 1;
-}
-
-static unsigned count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 /* ---- Tests ----------------------------------------------------------------------------------- */

@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "base/barrier.h"
+#include "fds.h"
 #include "mem/map_linux.h"
 
 #define HUGE ((size_t)2 << 20)
@@ -75,15 +76,6 @@ static bool is_mapped(const void *p)
 	return false;
 }
 
-static int count_fds(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		n += fcntl(fd, F_GETFD) != -1;
-	return n;
-}
-
 /* A memfd of @pages pages; each byte holds the number of its page, from 1. */
 static int memfd(size_t pages)
 {
@@ -113,7 +105,8 @@ static struct vio_map *map_of(int fd, uint64_t offset, uint64_t size)
 /* Closes @fd. */
 static void refused(int fd, uint64_t offset, uint64_t size, int want, const char *reason)
 {
-	int maps = count_maps(), fds = count_fds();
+	unsigned fds = count_fds();
+	int maps = count_maps();
 	struct vio_error err = { .msg = "" };
 	struct vio_map *map = NULL;
 
@@ -232,7 +225,8 @@ static void test_references(void **state)
 
 static void test_thousand_rounds_leak_nothing(void **state)
 {
-	int fd = memfd(2), fds = count_fds(), maps = count_maps();
+	int fd = memfd(2), maps = count_maps();
+	unsigned fds = count_fds();
 
 	(void)state;
 	for (int i = 0; i < 1000; i++) {
@@ -423,7 +417,8 @@ static void test_huge_pages(void **state)
 
 static void check_shared(uint64_t size, unsigned flags)
 {
-	int maps = count_maps(), fds = count_fds(), fd = -1;
+	unsigned fds = count_fds();
+	int maps = count_maps(), fd = -1;
 	struct vio_error err = { .msg = "" };
 	struct vio_map *map, *peer;
 	char *p;

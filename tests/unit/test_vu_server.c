@@ -366,13 +366,13 @@ static void kick_descriptor_can_be_replaced(void **state)
 
 	(void)state;
 	vuf_start(&rig, 2);
-	fds = vuf_count_fds();
+	fds = count_fds();
 	before = rig.kick[1];
 	looks = rig.looks;
 	send_fd(VIO_VU_SET_VRING_KICK, 1, rig.kick_fd[5]);
 	assert_int_not_equal(rig.kick[1], before);
 	assert_true(rig.looks > looks);
-	assert_int_equal(vuf_count_fds(), fds);
+	assert_int_equal(count_fds(), fds);
 	assert_true(vuf_frame_passes(&rig, 1));
 }
 
@@ -733,7 +733,7 @@ static void inherited_sockets(void **state)
 {
 	struct vio_vhost_user_conf conf = { .fd = -1 };
 	struct vio_vhost_user *server;
-	unsigned fds = vuf_count_fds();
+	unsigned fds = count_fds();
 	char path[64];
 	int pair[2], fd;
 
@@ -758,7 +758,7 @@ static void inherited_sockets(void **state)
 	pump_server(server, 1000);
 	assert_false(server_connected(server));
 	vio_vhost_user_destroy(server);
-	assert_int_equal(vuf_count_fds(), fds);
+	assert_int_equal(count_fds(), fds);
 }
 
 static void wrong_configurations_are_refused(void **state)
@@ -766,7 +766,7 @@ static void wrong_configurations_are_refused(void **state)
 	char longer[120];
 	struct vio_vhost_user_conf conf = { .fd = -1 };
 	struct vio_vhost_user *server;
-	unsigned fds = vuf_count_fds();
+	unsigned fds = count_fds();
 	int pipe_fds[2];
 
 	(void)state;
@@ -790,7 +790,7 @@ static void wrong_configurations_are_refused(void **state)
 	close(pipe_fds[1]);
 	conf.fd = 1023;
 	assert_int_equal(try_conf(&conf, &server), -EINVAL);
-	assert_int_equal(vuf_count_fds(), fds);
+	assert_int_equal(count_fds(), fds);
 }
 
 #define WITH(test, open) cmocka_unit_test_setup_teardown(test, open, close_rig)

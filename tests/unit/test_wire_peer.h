@@ -12,16 +12,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fds.h"
 #include "wire/conn.h"
 #include "wire/sock.h"
 
@@ -30,25 +29,7 @@
 /* The peer's plain write: all n bytes in one go, with descriptors. */
 static inline void peer_write(int fd, const void *bytes, size_t n, const int *fds, size_t nfds)
 {
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * 32)];
-	} control;
-	struct cmsghdr *cmsg;
-
-	if (nfds > 0) {
-		memset(&control, 0, sizeof(control));
-		mh.msg_control = control.bytes;
-		mh.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-		cmsg = CMSG_FIRSTHDR(&mh);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-		memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * nfds);
-	}
-	assert_int_equal(syscall(SYS_sendmsg, fd, &mh, MSG_NOSIGNAL), n);
+	assert_int_equal(send_fds(fd, bytes, n, fds, nfds, 0), n);
 }
 
 static inline size_t to_bytes(uint8_t *bytes, const struct vio_vu_msg *msg)
@@ -84,24 +65,12 @@ static inline struct vio_vu_msg u64_reply(uint32_t request, uint64_t value)
 	return msg;
 }
 
-static inline int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 /* Each test starts with a connection and its peer, and must end with the fds it began with. */
 static struct {
 	struct vio_vu_conn conn;
 	int peer;
 	int event; /* something to pass */
-	int fds_before;
+	unsigned fds_before;
 } t;
 
 static inline void fresh_conn(void)
