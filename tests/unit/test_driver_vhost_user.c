@@ -15,21 +15,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <vioduct/driver_linux.h>
-#include <vioduct/mem.h>
 
 #include "base/bits.h"
 #include "base/endian.h"
 #include "fds.h"
-#include "wire/conn.h"
-#include "wire/sock.h"
+#include "vuback.h"
 
-#define QUEUES 4
 #define BACKEND_OK                                                         \
 	(vio_feature(VIO_F_VERSION_1) | vio_feature(VIO_NET_F_MRG_RXBUF) | \
 	 vio_feature(VIO_F_EVENT_IDX) | vio_feature(VIO_F_INDIRECT_DESC) | \
@@ -38,273 +32,8 @@
 	(vio_vu_feature(VIO_VU_PROTOCOL_F_MQ) | vio_vu_feature(VIO_VU_PROTOCOL_F_REPLY_ACK) | \
 	 vio_vu_feature(VIO_VU_PROTOCOL_F_STATUS))
 
-struct back_queue {
-	int kick, call;
-	uint32_t num;
-	struct vio_vu_vring_addr addr;
-	bool running, enabled;
-};
-
-/* The device. Set up before it runs; looked at after a request of the driver was answered. */
-struct back {
-	char path[64];
-	bool client;
-	uint64_t features, protocol;
-	uint8_t config[28];
-	struct vio_vu_conn conn;
-	struct vio_vu_conn own; /* back-end channel */
-	bool connected, has_own;
-	uint64_t accepted, protocol_accepted, mtu;
-	uint8_t status;
-	struct vio_mem *mem;
-	void *map;
-	size_t map_size;
-	struct back_queue queues[QUEUES];
-	char order[2048]; /* names of the messages */
-	uint32_t refuse;  /* this request is answered with an error */
-	uint32_t drop_at; /* at this request the connection is cut */
-	uint32_t silent_at;
-	bool features_ok_never;
-	bool no_log;
-	pthread_t thread;
-	int stop; /* eventfd: end the thread */
-	int listen_fd;
-};
-
-static void back_forget(struct back *b)
-{
-	unsigned i;
-
-	if (b->connected)
-		vio_vu_conn_close(&b->conn);
-	if (b->has_own)
-		vio_vu_conn_close(&b->own);
-	b->connected = b->has_own = false;
-	for (i = 0; i < QUEUES; i++) {
-		if (b->queues[i].kick >= 0)
-			close(b->queues[i].kick);
-		if (b->queues[i].call >= 0)
-			close(b->queues[i].call);
-		b->queues[i] = (struct back_queue){ .kick = -1, .call = -1 };
-	}
-	if (b->map)
-		munmap(b->map, b->map_size);
-	b->map = NULL;
-	free(b->mem);
-	b->mem = NULL;
-}
-
-static void back_region(struct back *b, const struct vio_vu_mem_region *region, int fd)
-{
-	struct vio_mem_region r;
-
-	b->map_size = region->size;
-	b->map = mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		      (off_t)region->mmap_offset);
-	if (b->map == MAP_FAILED)
-		abort();
-	r = (struct vio_mem_region){ region->guest_addr, region->size, region->user_addr, b->map };
-	b->mem = malloc(vio_mem_bytes(1));
-	if (vio_mem_init(b->mem, &r, 1))
-		abort();
-}
-
-static int take_fd(struct vio_vu_msg *msg)
-{
-	int fd = msg->nfds ? msg->fds[0] : -1;
-
-	msg->nfds = 0;
-	return fd;
-}
-
-/* Does what a message says; fills *@reply when it has an answer of its own and returns true. */
-static bool back_do(struct back *b, struct vio_vu_msg *msg, struct vio_vu_msg *reply)
-{
-	uint32_t i = msg->payload.state.index % QUEUES;
-	uint64_t u64 = 0;
-
-	switch (msg->hdr.request) {
-	case VIO_VU_GET_FEATURES:
-		u64 = b->features;
-		break;
-	case VIO_VU_GET_PROTOCOL_FEATURES:
-		u64 = b->protocol;
-		break;
-	case VIO_VU_GET_QUEUE_NUM:
-		u64 = QUEUES / 2;
-		break;
-	case VIO_VU_GET_STATUS:
-		u64 = b->status;
-		break;
-	case VIO_VU_GET_CONFIG:
-		*reply = *msg;
-		reply->hdr.flags = VIO_VU_VERSION | VIO_VU_REPLY;
-		memcpy(reply->payload.config.region, b->config + msg->payload.config.offset,
-		       msg->payload.config.size);
-		return true;
-	case VIO_VU_GET_VRING_BASE:
-		b->queues[i].running = false;
-		vio_vu_reply(reply, msg->hdr.request, sizeof(reply->payload.state));
-		reply->payload.state.index = i;
-		return true;
-	case VIO_VU_SET_FEATURES:
-		b->accepted = msg->payload.u64;
-		return false;
-	case VIO_VU_SET_PROTOCOL_FEATURES:
-		b->protocol_accepted = msg->payload.u64;
-		b->conn.protocol_features = msg->payload.u64;
-		return false;
-	case VIO_VU_SET_STATUS:
-		b->status = (uint8_t)msg->payload.u64;
-		if (b->features_ok_never)
-			b->status &= (uint8_t)~VIO_STATUS_FEATURES_OK;
-		return false;
-	case VIO_VU_NET_SET_MTU:
-		b->mtu = msg->payload.u64;
-		return false;
-	case VIO_VU_SET_MEM_TABLE:
-		back_region(b, &msg->payload.mem_table.regions[0], msg->fds[0]);
-		return false;
-	case VIO_VU_ADD_MEM_REG:
-		back_region(b, &msg->payload.mem_reg.region, msg->fds[0]);
-		return false;
-	case VIO_VU_SET_VRING_NUM:
-		b->queues[i].num = msg->payload.state.num;
-		return false;
-	case VIO_VU_SET_VRING_ADDR:
-		b->queues[i].addr = msg->payload.addr;
-		return false;
-	case VIO_VU_SET_VRING_ENABLE:
-		b->queues[i].enabled = msg->payload.state.num;
-		return false;
-	case VIO_VU_SET_VRING_KICK:
-		if (b->queues[i].kick >= 0)
-			close(b->queues[i].kick);
-		b->queues[i].kick = take_fd(msg);
-		b->queues[i].running = true;
-		return false;
-	case VIO_VU_SET_VRING_CALL:
-		if (b->queues[i].call >= 0)
-			close(b->queues[i].call);
-		b->queues[i].call = take_fd(msg);
-		return false;
-	case VIO_VU_SET_BACKEND_REQ_FD:
-		if (vio_vu_conn_init(&b->own, take_fd(msg)))
-			abort();
-		b->own.protocol_features = b->conn.protocol_features;
-		b->has_own = true;
-		return false;
-	default:
-		return false;
-	}
-	vio_vu_reply(reply, msg->hdr.request, sizeof(u64));
-	reply->payload.u64 = u64;
-	return true;
-}
-
-static void note(struct back *b, const char *name)
-{
-	size_t n = strlen(b->order);
-
-	if (!b->no_log)
-		snprintf(b->order + n, sizeof(b->order) - n, "%s%s", n ? " " : "", name);
-}
-
-/* One message. False: the connection is over. */
-static bool back_message(struct back *b)
-{
-	struct vio_vu_msg msg, reply;
-	char why[VIO_VU_REASON_SIZE];
-	bool ack;
-	int ret;
-
-	ret = vio_vu_recv(&b->conn, &msg);
-	if (ret <= 0)
-		return ret == 0;
-	note(b, vio_vu_msg_name(VIO_VU_FRONT_REQUEST, msg.hdr.request));
-	if (vio_vu_check(&msg, VIO_VU_FRONT_REQUEST, b->protocol, why, sizeof(why))) {
-		fprintf(stderr, "bad message: %s\n", why);
-		abort();
-	}
-	if (msg.hdr.request == b->drop_at) {
-		b->drop_at = 0;
-		vio_vu_msg_close_fds(&msg);
-		return false;
-	}
-	if (msg.hdr.request == b->silent_at) {
-		vio_vu_msg_close_fds(&msg);
-		return true;
-	}
-	ack = vio_vu_wants_ack(&msg, VIO_VU_FRONT_REQUEST, b->conn.protocol_features);
-	if (back_do(b, &msg, &reply)) {
-		vio_vu_send(&b->conn, &reply);
-	} else if (ack) {
-		vio_vu_reply(&reply, msg.hdr.request, sizeof(reply.payload.u64));
-		reply.payload.u64 = msg.hdr.request == b->refuse;
-		vio_vu_send(&b->conn, &reply);
-	}
-	vio_vu_msg_close_fds(&msg);
-	return true;
-}
-
-static int back_connect(struct back *b)
-{
-	return b->client ? vio_sock_connect(b->path) : vio_sock_accept(b->listen_fd);
-}
-
-/* Serves one front end after the other. */
-static void *back_run(void *arg)
-{
-	struct back *b = arg;
-	int fd;
-
-	for (;;) {
-		struct pollfd pfd[2] = { { b->stop, POLLIN, 0 },
-					 { b->connected ? b->conn.fd : b->listen_fd, POLLIN, 0 } };
-
-		poll(pfd, 2, b->connected || !b->client ? -1 : 2);
-		if (pfd[0].revents)
-			return NULL;
-		if (!b->connected) {
-			fd = back_connect(b);
-			if (fd >= 0 && vio_vu_conn_init(&b->conn, fd) == 0)
-				b->connected = true;
-			continue;
-		}
-		if (!back_message(b))
-			back_forget(b);
-	}
-}
-
-static void back_start(struct back *b)
-{
-	unsigned i;
-
-	for (i = 0; i < QUEUES; i++)
-		b->queues[i].kick = b->queues[i].call = -1;
-	b->stop = eventfd(0, EFD_CLOEXEC);
-	b->listen_fd = b->client ? -1 : vio_sock_listen(b->path);
-	assert_int_equal(pthread_create(&b->thread, NULL, back_run, b), 0);
-}
-
-static void back_stop(struct back *b)
-{
-	uint64_t one = 1;
-
-	assert_int_equal(write(b->stop, &one, sizeof(one)), sizeof(one));
-	pthread_join(b->thread, NULL);
-	back_forget(b);
-	close(b->stop);
-	if (b->listen_fd >= 0) {
-		close(b->listen_fd);
-		unlink(b->path);
-	}
-}
-
-/* ---- The driver ------------------------------------------------------------------------------ */
-
 struct rig {
-	struct back b;
+	struct vub b;
 	struct vio_dma_arena *arena;
 	struct vio_vhost_user_front_conf conf;
 	struct vio_driver_transport *transport;
@@ -362,7 +91,7 @@ static int teardown(void **state)
 	vio_driver_release(r->drv);
 	vio_pool_destroy(r->pool);
 	if (r->b.thread)
-		back_stop(&r->b);
+		vub_stop(&r->b);
 	all = 16 << 20;
 	assert_true(vio_dma_arena_available(r->arena) == all);
 	vio_dma_arena_destroy(r->arena);
@@ -376,7 +105,7 @@ static int open_driver(struct rig *r)
 
 	r->events = (struct vio_driver_events){ .link = on_link, .failed = on_failed };
 	if (!r->b.thread)
-		back_start(&r->b);
+		vub_start(&r->b);
 	ret = vio_vhost_user_open(&r->conf, r->arena, &r->transport, &r->err);
 	if (ret == 0) {
 		ret = vio_driver_probe(r->transport, vio_dma_arena_host(r->arena), &opts, &r->drv,
@@ -413,7 +142,7 @@ static void start(struct rig *r, unsigned pairs)
 /* The device's end of a ring as it stands. */
 static struct vio_devq *device_queue(struct rig *r, unsigned queue, void **storage)
 {
-	const struct back_queue *q = &r->b.queues[queue];
+	const struct vub_queue *q = &r->b.queues[queue];
 	struct vio_devq_setup setup = { .num = q->num, .features = r->b.accepted };
 	struct vio_vq_sizes s = vio_vq_area_sizes(q->num, r->b.accepted);
 	struct vio_devq *vq;
@@ -638,7 +367,7 @@ static void test_cut_at_every_message(void **state)
 	assert_int_equal(vio_pool_create(vio_dma_arena_host(r->arena), 512, 2048, &r->pool), 0);
 	rx.ctx = tx.ctx = r->pool;
 	r->b.no_log = true;
-	back_start(&r->b);
+	vub_start(&r->b);
 	fds = count_fds();
 	for (i = 0; i < vio_array_size(requests); i++) {
 		r->b.drop_at = requests[i];
@@ -662,7 +391,7 @@ static void test_cut_at_every_message(void **state)
 	assert_int_equal(open_driver(r), 0);
 	vio_driver_release(r->drv);
 	r->drv = NULL;
-	back_stop(&r->b);
+	vub_stop(&r->b);
 	r->b.thread = 0;
 	assert_true(count_fds() <= fds - 2);
 }
@@ -745,12 +474,12 @@ static void come_back(struct rig *r)
 	assert_int_equal(vio_driver_tx_burst(r->drv, 0, bufs, 3), 3);
 	device_send(r, before, sizeof(before));
 
-	back_stop(&r->b);
+	vub_stop(&r->b);
 	assert_true(readable(fd, 5000));
 	assert_int_equal(vio_driver_config_interrupt(r->drv), -ENODEV);
 	assert_int_equal(r->failures, 1);
 	assert_int_equal(vio_driver_recover(r->drv, 5, &r->err), -EAGAIN);
-	back_start(&r->b);
+	vub_start(&r->b);
 	if (r->b.client)
 		assert_true(readable(fd, 5000)); /* somebody knocks */
 	assert_int_equal(vio_driver_recover(r->drv, 5000, &r->err), 0);
@@ -795,9 +524,9 @@ static void test_start_finds_new_device(void **state)
 
 	start(r, 1);
 	assert_int_equal(vio_driver_stop(r->drv), 0);
-	back_stop(&r->b);
+	vub_stop(&r->b);
 	assert_int_equal(vio_driver_start(r->drv, &r->err), -EAGAIN);
-	back_start(&r->b);
+	vub_start(&r->b);
 	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
 }
 
@@ -820,48 +549,6 @@ static void test_many_rounds_leak_nothing(void **state)
 	assert_true(count_fds() <= fds + 12);
 }
 
-/* ---- The arena ------------------------------------------------------------------------------- */
-
-static void test_arena(void **state)
-{
-	struct rig *r = *state;
-	const struct vio_host *host = vio_dma_arena_host(r->arena);
-	uint64_t all = vio_dma_arena_available(r->arena), dma[64];
-	uint8_t *p[64];
-	unsigned i, round, seed = 1;
-	size_t size[64];
-
-	memset(p, 0, sizeof(p));
-	for (round = 0; round < 2000; round++) {
-		seed = seed * 1103515245 + 12345;
-		i = seed >> 16 & 63;
-		if (p[i]) {
-			assert_int_equal(p[i][size[i] - 1], (uint8_t)i);
-			host->dma_free(host->ctx, p[i], size[i], dma[i]);
-			p[i] = NULL;
-			continue;
-		}
-		size[i] = 1 + (seed >> 8) % 100000;
-		p[i] = host->dma_alloc(host->ctx, size[i], (size_t)1 << (seed >> 20 & 12), &dma[i]);
-		assert_non_null(p[i]);
-		assert_int_equal((uintptr_t)p[i] & (((uintptr_t)1 << (seed >> 20 & 12)) - 1), 0);
-		assert_true(dma[i] == (uintptr_t)p[i]);
-		/* Zeroed, though it was used before. */
-		assert_int_equal(p[i][0] | p[i][size[i] - 1] | p[i][size[i] / 2], 0);
-		memset(p[i], (int)i, size[i]);
-	}
-	for (i = 0; i < 64; i++)
-		if (p[i])
-			host->dma_free(host->ctx, p[i], size[i], dma[i]);
-	assert_true(vio_dma_arena_available(r->arena) == all);
-	assert_null(host->dma_alloc(host->ctx, all + 1, 64, dma));
-	assert_null(host->dma_alloc(host->ctx, 0, 64, dma));
-	p[0] = host->dma_alloc(host->ctx, all, 64, dma);
-	assert_non_null(p[0]);
-	assert_null(host->dma_alloc(host->ctx, 64, 64, dma + 1));
-	host->dma_free(host->ctx, p[0], all, dma[0]);
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -881,7 +568,6 @@ int main(void)
 		T(test_h31_server),
 		T(test_start_finds_new_device),
 		T(test_many_rounds_leak_nothing),
-		T(test_arena),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
