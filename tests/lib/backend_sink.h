@@ -189,6 +189,14 @@ static inline void sent_init(struct sent_frame *s, const void *bytes, uint32_t l
 	}
 }
 
+/* All in one piece, which holds more than the frame. */
+static inline void sent_pad(struct sent_frame *s, uint32_t more)
+{
+	s->bytes = realloc(s->bytes, s->frame.len + more);
+	s->frame.iovcnt = 1;
+	s->iov[1] = (struct vio_iov){ s->bytes, s->frame.len + more };
+}
+
 static inline void sent_exit(struct sent_frame *s)
 {
 	free(s->bytes);

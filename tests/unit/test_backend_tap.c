@@ -35,119 +35,78 @@ static void creates_and_configures(void **state)
 	vio_backend_close(be);
 }
 
+static uint32_t both_ways_len(unsigned i)
+{
+	return 60 + i * 14;
+}
+
 static void passes_frames_both_ways(void **state)
 {
-	struct vio_backend *be = open_backend("tap,name=t0", 1);
-	int fd = packet_socket("t0", PROTOCOL, false);
-	struct pollfd pfd = { fd, POLLIN, 0 };
+	struct pollfd pfd = { .events = POLLIN };
 	uint8_t bytes[1514], got[2000];
-	struct guest g;
+	struct tap t;
 
 	(void)state;
-	guest_init(&g, 200, 2048, false);
-	start_one(be, &g);
+	tap_open(&t, 200, 2048, false);
+	pfd.fd = t.fd;
 	for (unsigned i = 0; i < 100; i++) {
-		uint32_t len = 60 + i * 14;
+		uint32_t len = both_ways_len(i);
 		struct sent_frame s;
 
 		numbered_frame(bytes, len, i);
 		sent_init(&s, bytes, len, 1 + i % 8);
-		/* A piece may hold more than the frame. */
-		if (i % 3 == 0) {
-			s.bytes = realloc(s.bytes, len + 50);
-			s.frame.iovcnt = 1;
-			s.iov[1] = (struct vio_iov){ s.bytes, len + 50 };
-		}
-		assert_int_equal(be->ops->send(be, 0, &s.frame, 1), 1);
+		if (i % 3 == 0)
+			sent_pad(&s, 50);
+		assert_int_equal(t.be->ops->send(t.be, 0, &s.frame, 1), 1);
 		assert_int_equal(poll(&pfd, 1, 10000), 1);
-		assert_int_equal(recv(fd, got, sizeof(got), 0), len);
+		assert_int_equal(recv(t.fd, got, sizeof(got), 0), len);
 		assert_memory_equal(got, bytes, len);
 		sent_exit(&s);
-		kernel_sends(fd, len, i);
+		kernel_sends(t.fd, len, i);
 	}
-	receive_until(be, 0, &g, 100);
-	for (unsigned i = 0; i < 100; i++) {
-		numbered_frame(bytes, 60 + i * 14, i);
-		assert_int_equal(g.got[i].len, 60 + i * 14);
-		assert_memory_equal(g.got[i].bytes, bytes, g.got[i].len);
-		assert_int_equal(g.got[i].meta.flags, 0);
-	}
-	assert_int_equal(be->ops->receive(be, 0, 64), 0);
-	pfd.fd = be->ops->fd(be, 0);
+	receive_until(t.be, 0, &t.g, 100);
+	expect_received(&t.g, 100, both_ways_len);
+	assert_int_equal(t.be->ops->receive(t.be, 0, 64), 0);
+	pfd.fd = t.be->ops->fd(t.be, 0);
 	assert_int_equal(poll(&pfd, 1, 0), 0);
-	close(fd);
-	be->ops->stop(be);
-	vio_backend_close(be);
-	guest_exit(&g);
+	t.be->ops->stop(t.be);
+	tap_close(&t);
+}
+
+static uint32_t few_at_a_time_len(unsigned i)
+{
+	return 60 + i * 7;
+}
+
+static void few_at_a_time(struct tap *t, unsigned round)
+{
+	t->be->ops->receive(t->be, 0, 1 + round % 9);
+	t->g.buffers += round % 5;
 }
 
 /* Buffers of many sizes, few at a time: each frame comes once, whole, in order. */
 static void loses_and_repeats_nothing(void **state)
 {
 	static const uint32_t buffers[] = { 64, 100, 1526, 2048 };
-	uint8_t bytes[1514];
 
 	(void)state;
-	for (unsigned b = 0; b < vio_array_size(buffers); b++) {
-		struct vio_backend *be = open_backend("tap,name=t0", 1);
-		int fd = packet_socket("t0", PROTOCOL, false);
-		struct guest g;
-
-		guest_init(&g, 0, buffers[b], true);
-		start_one(be, &g);
-		for (unsigned i = 0; i < 200; i++)
-			kernel_sends(fd, 60 + i * 7, i);
-		for (unsigned round = 1; g.num_got < 200; round++) {
-			assert_true(round < 100000);
-			be->ops->receive(be, 0, 1 + round % 9);
-			g.buffers += round % 5;
-		}
-		for (unsigned i = 0; i < 200; i++) {
-			numbered_frame(bytes, 60 + i * 7, i);
-			assert_int_equal(g.got[i].len, 60 + i * 7);
-			assert_memory_equal(g.got[i].bytes, bytes, g.got[i].len);
-		}
-		close(fd);
-		vio_backend_close(be);
-		guest_exit(&g);
-	}
+	for (unsigned i = 0; i < vio_array_size(buffers); i++)
+		receive_in_rounds(buffers[i], 200, few_at_a_time_len, few_at_a_time);
 }
 
 /* A frame that no buffer can hold is dropped and counted; the next one comes. */
 static void drops_what_never_fits(void **state)
 {
-	struct vio_backend *be = open_backend("tap,name=t0", 1);
-	int fd = packet_socket("t0", PROTOCOL, false);
-	struct guest g;
+	struct tap t;
 
 	(void)state;
-	guest_init(&g, 10, 500, false);
-	start_one(be, &g);
-	kernel_sends(fd, 1000, 1);
-	kernel_sends(fd, 400, 2);
-	receive_until(be, 0, &g, 1);
-	assert_int_equal(g.got[0].len, 400);
-	assert_int_equal(g.drops[VIO_DROP_TOO_BIG], 1);
-	close(fd);
-	vio_backend_close(be);
-	guest_exit(&g);
-}
-
-/* A large TCP frame with everything still to do. */
-static void build_large(struct netframe *f, uint8_t gso, uint32_t payload)
-{
-	struct netframe_spec spec = {
-		.ipv6 = gso == VIO_NET_HDR_GSO_TCPV6,
-		.payload = payload,
-		.gso_type = gso,
-		.gso_size = 1400,
-		.needs_csum = true,
-		.tcp_flags = 0x10,
-	};
-	uint64_t seed = 11;
-
-	netframe_build(f, &spec, &seed);
-	f->meta.hdr_len = (uint16_t)f->payload_at;
+	tap_open(&t, 10, 500, false);
+	kernel_sends(t.fd, 1000, 1);
+	kernel_sends(t.fd, 400, 2);
+	receive_until(t.be, 0, &t.g, 1);
+	assert_int_equal(t.g.got[0].len, 400);
+	assert_int_equal(t.g.drops[VIO_DROP_TOO_BIG], 1);
+	tap_close(&t);
 }
 
 /* From guest to kernel with its header: the kernel sees one large packet, still to be cut. */
@@ -178,15 +137,6 @@ static void passes_large_frames_out(void **state)
 	sent_exit(&s);
 	free(got);
 	free(f);
-}
-
-static void kernel_sends_large(int fd, const struct netframe *f)
-{
-	uint8_t header[10];
-	struct iovec iov[2] = { { header, 10 }, { (void *)(uintptr_t)f->bytes, f->len } };
-
-	vio_net_hdr_encode(header, sizeof(header), false, &f->meta);
-	assert_int_equal(writev(fd, iov, 2), f->len + 10);
 }
 
 static void receive_until_dropped(struct vio_backend *be, struct guest *g)
@@ -254,73 +204,82 @@ static void passes_large_frames_in(void **state)
 	free(f);
 }
 
+/* A tap t0, and a guest that has one frame to send, again and again. */
+struct sender {
+	struct vio_backend *be;
+	struct pollfd pfd; /* of the back end */
+	struct sent_frame s;
+	struct guest g;
+};
+
+static void sender_open(struct sender *x)
+{
+	uint8_t bytes[100];
+
+	x->be = open_backend("tap,name=t0", 1);
+	x->pfd = (struct pollfd){ x->be->ops->fd(x->be, 0), POLLIN, 0 };
+	numbered_frame(bytes, sizeof(bytes), 1);
+	sent_init(&x->s, bytes, sizeof(bytes), 1);
+	guest_init(&x->g, 10, 2048, false);
+	start_one(x->be, &x->g);
+}
+
+static void sender_close(struct sender *x)
+{
+	vio_backend_close(x->be);
+	guest_exit(&x->g);
+	sent_exit(&x->s);
+}
+
 /* HOSTILE 30: the interface is down. Frames are refused one by one; up again, all is well. */
 static void outlives_link_down(void **state)
 {
-	struct vio_backend *be = open_backend("tap,name=t0", 1);
-	struct pollfd pfd = { be->ops->fd(be, 0), POLLIN, 0 };
-	uint8_t bytes[100];
-	struct sent_frame s;
-	struct guest g;
+	struct sender x;
 	int fd;
 
 	(void)state;
-	numbered_frame(bytes, sizeof(bytes), 1);
-	sent_init(&s, bytes, sizeof(bytes), 1);
-	guest_init(&g, 10, 2048, false);
-	start_one(be, &g);
+	sender_open(&x);
 	set_up("t0", false);
-	assert_int_equal(be->ops->send(be, 0, &s.frame, 1), -EIO);
-	assert_int_equal(be->ops->receive(be, 0, 64), 0);
-	assert_int_equal(poll(&pfd, 1, 0), 0);
+	assert_int_equal(x.be->ops->send(x.be, 0, &x.s.frame, 1), -EIO);
+	assert_int_equal(x.be->ops->receive(x.be, 0, 64), 0);
+	assert_int_equal(poll(&x.pfd, 1, 0), 0);
 	set_up("t0", true);
-	assert_int_equal(be->ops->send(be, 0, &s.frame, 1), 1);
+	assert_int_equal(x.be->ops->send(x.be, 0, &x.s.frame, 1), 1);
 	fd = packet_socket("t0", PROTOCOL, false);
 	kernel_sends(fd, 80, 5);
-	receive_until(be, 0, &g, 1);
+	receive_until(x.be, 0, &x.g, 1);
 	close(fd);
-	vio_backend_close(be);
-	guest_exit(&g);
-	sent_exit(&s);
+	sender_close(&x);
 }
 
 /* The descriptor tells when the kernel has room again, and only to who still has frames to send. */
 static void waits_for_a_busy_kernel(void **state)
 {
-	struct vio_backend *be = open_backend("tap,name=t0", 1);
-	struct pollfd pfd = { be->ops->fd(be, 0), POLLIN, 0 };
-	uint8_t bytes[100];
-	struct sent_frame s;
-	struct guest g;
+	struct sender x;
 
 	(void)state;
-	numbered_frame(bytes, sizeof(bytes), 1);
-	sent_init(&s, bytes, sizeof(bytes), 1);
-	guest_init(&g, 10, 2048, false);
-	start_one(be, &g);
+	sender_open(&x);
 	for (unsigned i = 0; i < 3; i++) {
 		kernel_busy = true;
-		assert_int_equal(be->ops->send(be, 0, &s.frame, 1), 0);
+		assert_int_equal(x.be->ops->send(x.be, 0, &x.s.frame, 1), 0);
 		kernel_busy = false;
-		assert_false(be->ops->arm(be, 0));
-		assert_int_equal(poll(&pfd, 1, 10000), 1);
+		assert_false(x.be->ops->arm(x.be, 0));
+		assert_int_equal(poll(&x.pfd, 1, 10000), 1);
 	}
-	assert_int_equal(be->ops->send(be, 0, &s.frame, 1), 1);
-	assert_false(be->ops->arm(be, 0));
-	assert_int_equal(poll(&pfd, 1, 0), 0);
+	assert_int_equal(x.be->ops->send(x.be, 0, &x.s.frame, 1), 1);
+	assert_false(x.be->ops->arm(x.be, 0));
+	assert_int_equal(poll(&x.pfd, 1, 0), 0);
 
 	/* The guest stops its queue, and what waited is not offered again. */
 	kernel_busy = true;
-	assert_int_equal(be->ops->send(be, 0, &s.frame, 1), 0);
+	assert_int_equal(x.be->ops->send(x.be, 0, &x.s.frame, 1), 0);
 	kernel_busy = false;
-	assert_false(be->ops->arm(be, 0));
-	assert_int_equal(poll(&pfd, 1, 10000), 1);
-	assert_int_equal(be->ops->receive(be, 0, 64), 0);
-	assert_false(be->ops->arm(be, 0));
-	assert_int_equal(poll(&pfd, 1, 0), 0);
-	vio_backend_close(be);
-	guest_exit(&g);
-	sent_exit(&s);
+	assert_false(x.be->ops->arm(x.be, 0));
+	assert_int_equal(poll(&x.pfd, 1, 10000), 1);
+	assert_int_equal(x.be->ops->receive(x.be, 0, 64), 0);
+	assert_false(x.be->ops->arm(x.be, 0));
+	assert_int_equal(poll(&x.pfd, 1, 0), 0);
+	sender_close(&x);
 }
 
 /* HOSTILE 19: the kernel finds guest memory gone, which raises no signal: it is noticed all the same. */
@@ -354,36 +313,27 @@ static void notices_lost_memory(void **state)
 /* HOSTILE 30: the interface is deleted. The worker learns it once and is not woken for it again. */
 static void outlives_deletion(void **state)
 {
-	struct vio_backend *be = open_backend("tap,name=t0", 1);
-	struct pollfd pfd = { be->ops->fd(be, 0), POLLIN, 0 };
-	uint8_t bytes[100];
-	struct sent_frame s;
-	struct guest g;
+	struct sender x;
 
 	(void)state;
-	numbered_frame(bytes, sizeof(bytes), 1);
-	sent_init(&s, bytes, sizeof(bytes), 1);
-	guest_init(&g, 10, 2048, false);
-	start_one(be, &g);
+	sender_open(&x);
 	assert_int_equal(system("ip link del t0"), 0);
-	assert_int_equal(poll(&pfd, 1, 10000), 1);
-	assert_int_equal(be->ops->receive(be, 0, 64), -ENETDOWN);
-	assert_int_equal(poll(&pfd, 1, 0), 0);
-	assert_int_equal(be->ops->receive(be, 0, 64), -ENETDOWN);
-	assert_int_equal(be->ops->send(be, 0, &s.frame, 1), -ENETDOWN);
-	assert_int_equal(g.buffers, 10);
-	vio_backend_close(be);
+	assert_int_equal(poll(&x.pfd, 1, 10000), 1);
+	assert_int_equal(x.be->ops->receive(x.be, 0, 64), -ENETDOWN);
+	assert_int_equal(poll(&x.pfd, 1, 0), 0);
+	assert_int_equal(x.be->ops->receive(x.be, 0, 64), -ENETDOWN);
+	assert_int_equal(x.be->ops->send(x.be, 0, &x.s.frame, 1), -ENETDOWN);
+	assert_int_equal(x.g.buffers, 10);
+	vio_backend_close(x.be);
 
 	/* The same, noticed by sending. */
-	be = open_backend("tap,name=t0", 1);
-	start_one(be, &g);
+	x.be = open_backend("tap,name=t0", 1);
+	start_one(x.be, &x.g);
 	assert_int_equal(system("ip link del t0"), 0);
-	assert_int_equal(be->ops->send(be, 0, &s.frame, 1), -EBADFD);
-	pfd.fd = be->ops->fd(be, 0);
-	assert_int_equal(poll(&pfd, 1, 0), 0);
-	vio_backend_close(be);
-	guest_exit(&g);
-	sent_exit(&s);
+	assert_int_equal(x.be->ops->send(x.be, 0, &x.s.frame, 1), -EBADFD);
+	x.pfd.fd = x.be->ops->fd(x.be, 0);
+	assert_int_equal(poll(&x.pfd, 1, 0), 0);
+	sender_close(&x);
 }
 
 /* Has the kernel spread many flows over the queues. Whether one besides the first got frames. */

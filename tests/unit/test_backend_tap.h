@@ -146,4 +146,86 @@ static inline void kernel_sends(int fd, uint32_t len, uint32_t number)
 	assert_int_equal(send(fd, bytes, len, 0), len);
 }
 
+static inline void kernel_sends_large(int fd, const struct netframe *f)
+{
+	uint8_t header[10];
+	struct iovec iov[2] = { { header, 10 }, { (void *)(uintptr_t)f->bytes, f->len } };
+
+	vio_net_hdr_encode(header, sizeof(header), false, &f->meta);
+	assert_int_equal(writev(fd, iov, 2), f->len + 10);
+}
+
+/* A large TCP frame with everything still to do. */
+static inline void build_large(struct netframe *f, uint8_t gso, uint32_t payload)
+{
+	struct netframe_spec spec = {
+		.ipv6 = gso == VIO_NET_HDR_GSO_TCPV6,
+		.payload = payload,
+		.gso_type = gso,
+		.gso_size = 1400,
+		.needs_csum = true,
+		.tcp_flags = 0x10,
+	};
+	uint64_t seed = 11;
+
+	netframe_build(f, &spec, &seed);
+	f->meta.hdr_len = (uint16_t)f->payload_at;
+}
+
+/* The tap t0, the kernel's side of it, and a guest with @buffers of @len bytes that has started. */
+struct tap {
+	struct vio_backend *be;
+	int fd;
+	struct guest g;
+};
+
+static inline void tap_open(struct tap *t, unsigned buffers, uint32_t len, bool joins)
+{
+	t->be = open_backend("tap,name=t0", 1);
+	t->fd = packet_socket("t0", PROTOCOL, false);
+	guest_init(&t->g, buffers, len, joins);
+	start_one(t->be, &t->g);
+}
+
+static inline void tap_close(struct tap *t)
+{
+	close(t->fd);
+	vio_backend_close(t->be);
+	guest_exit(&t->g);
+}
+
+/* The guest got frames 0 to @n - 1 of kernel_sends(), each once, whole, in order; none was dropped. */
+static inline void expect_received(const struct guest *g, unsigned n, uint32_t (*len)(unsigned i))
+{
+	uint8_t bytes[4000];
+
+	assert_int_equal(g->num_got, n);
+	for (unsigned i = 0; i < n; i++) {
+		numbered_frame(bytes, len(i), i);
+		assert_int_equal(g->got[i].len, len(i));
+		assert_memory_equal(g->got[i].bytes, bytes, g->got[i].len);
+		assert_int_equal(g->got[i].meta.flags, 0);
+	}
+	for (unsigned i = 0; i < VIO_DROP_NR; i++)
+		assert_int_equal(g->drops[i], 0);
+}
+
+/* @n frames to a guest whose buffers have @size bytes; it begins without any. What it receives, gives
+ * and else does in each round, from 1, is @round's affair. */
+static inline void receive_in_rounds(uint32_t size, unsigned n, uint32_t (*len)(unsigned i),
+				     void (*round)(struct tap *t, unsigned round))
+{
+	struct tap t;
+
+	tap_open(&t, 0, size, true);
+	for (unsigned i = 0; i < n; i++)
+		kernel_sends(t.fd, len(i), i);
+	for (unsigned i = 1; t.g.num_got < n; i++) {
+		assert_true(i < 100000);
+		round(&t, i);
+	}
+	expect_received(&t.g, n, len);
+	tap_close(&t);
+}
+
 #endif

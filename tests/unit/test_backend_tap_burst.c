@@ -100,11 +100,8 @@ static struct out *out_new(void)
 
 		numbered_frame(o->bytes[i], len, i);
 		sent_init(s, o->bytes[i], len, 1 + i % 3);
-		if (i % 7 == 6) {
-			s->bytes = realloc(s->bytes, len + 50);
-			s->frame.iovcnt = 1;
-			s->iov[1] = (struct vio_iov){ s->bytes, len + 50 };
-		}
+		if (i % 7 == 6)
+			sent_pad(s, 50);
 		o->frames[i] = s->frame;
 	}
 	return o;
@@ -290,106 +287,62 @@ static uint32_t in_len(unsigned i)
 	return i % 61 >= 57 ? 200 + i * 2 : 60 + i % 150;
 }
 
+static void bursts_and_stops(struct tap *t, unsigned round)
+{
+	unsigned before = t->g.num_got;
+	int ret = t->be->ops->receive(t->be, 0, 1 + round % 64);
+
+	assert_int_equal(ret, t->g.num_got - before);
+	t->g.buffers = vio_min(t->g.buffers + round % 90, (unsigned)GUEST_QUEUE);
+	if (round % 10 == 0) {
+		t->be->ops->stop(t->be);
+		start_one(t->be, &t->g);
+	}
+}
+
 /* Frames by bursts to a guest that gives few buffers, of all sizes, and stops in between. */
 static void receives_bursts(void **state)
 {
 	static const uint32_t buffers[] = { 64, 100, 300, 2048 };
-	uint8_t bytes[1514];
 
 	(void)state;
-	for (unsigned b = 0; b < vio_array_size(buffers); b++) {
-		struct vio_backend *be = open_backend("tap,name=t0", 1);
-		int fd = packet_socket("t0", PROTOCOL, false);
-		struct guest g;
-
-		guest_init(&g, 0, buffers[b], true);
-		start_one(be, &g);
-		for (unsigned i = 0; i < 400; i++)
-			kernel_sends(fd, in_len(i), i);
-		for (unsigned round = 1; g.num_got < 400; round++) {
-			unsigned before = g.num_got;
-			int ret = be->ops->receive(be, 0, 1 + round % 64);
-
-			assert_true(round < 100000);
-			assert_int_equal(ret, g.num_got - before);
-			g.buffers = vio_min(g.buffers + round % 90, (unsigned)GUEST_QUEUE);
-			if (round % 10 == 0) {
-				be->ops->stop(be);
-				start_one(be, &g);
-			}
-		}
-		for (unsigned i = 0; i < 400; i++) {
-			numbered_frame(bytes, in_len(i), i);
-			assert_int_equal(g.got[i].len, in_len(i));
-			assert_memory_equal(g.got[i].bytes, bytes, g.got[i].len);
-			assert_int_equal(g.got[i].meta.flags, 0);
-		}
-		for (unsigned i = 0; i < VIO_DROP_NR; i++)
-			assert_int_equal(g.drops[i], 0);
-		close(fd);
-		vio_backend_close(be);
-		guest_exit(&g);
-	}
+	for (unsigned i = 0; i < vio_array_size(buffers); i++)
+		receive_in_rounds(buffers[i], 400, in_len, bursts_and_stops);
 }
 
 /* Hundreds of small frames take far fewer calls than frames, and the end is noticed in one. */
 static void receives_many_in_few_calls(void **state)
 {
-	struct vio_backend *be = open_backend("tap,name=t0", 1);
-	int fd = packet_socket("t0", PROTOCOL, false);
-	struct guest g;
+	struct tap t;
 
 	(void)state;
-	guest_init(&g, 250, 2048, false);
-	start_one(be, &g);
+	tap_open(&t, 250, 2048, false);
 	for (unsigned i = 0; i < 200; i++)
-		kernel_sends(fd, 60, i);
+		kernel_sends(t.fd, 60, i);
 	calls = 0;
-	receive_until(be, 0, &g, 200);
+	receive_until(t.be, 0, &t.g, 200);
 	if (no_ring)
 		assert_true(calls >= 200);
 	else
 		assert_true(calls < 20);
 	calls = 0;
-	assert_int_equal(be->ops->receive(be, 0, 64), 0);
+	assert_int_equal(t.be->ops->receive(t.be, 0, 64), 0);
 	assert_true(calls <= 2);
-	close(fd);
-	vio_backend_close(be);
-	guest_exit(&g);
+	tap_close(&t);
 }
 
 /* In a burst, too, a frame that can never fit is dropped alone. */
 static void drops_alone_what_never_fits(void **state)
 {
-	struct vio_backend *be = open_backend("tap,name=t0", 1);
-	int fd = packet_socket("t0", PROTOCOL, false);
-	struct guest g;
+	struct tap t;
 
 	(void)state;
-	guest_init(&g, 200, 500, false);
-	start_one(be, &g);
+	tap_open(&t, 200, 500, false);
 	for (unsigned i = 0; i < 100; i++)
-		kernel_sends(fd, i % 40 == 39 ? 1000 : 60, i);
-	receive_until(be, 0, &g, 98);
-	assert_int_equal(g.drops[VIO_DROP_TOO_BIG], 2);
-	close(fd);
-	vio_backend_close(be);
-	guest_exit(&g);
-}
-
-static void build_large(struct netframe *f)
-{
-	struct netframe_spec spec = {
-		.payload = 64000,
-		.gso_type = VIO_NET_HDR_GSO_TCPV4,
-		.gso_size = 1400,
-		.needs_csum = true,
-		.tcp_flags = 0x10,
-	};
-	uint64_t seed = 12;
-
-	netframe_build(f, &spec, &seed);
-	f->meta.hdr_len = (uint16_t)f->payload_at;
+		kernel_sends(t.fd, i % 40 == 39 ? 1000 : 60, i);
+	receive_until(t.be, 0, &t.g, 98);
+	assert_int_equal(t.g.drops[VIO_DROP_TOO_BIG], 2);
+	tap_close(&t);
 }
 
 /* A large frame goes in one call, straight from the guest's memory. */
@@ -400,7 +353,7 @@ static void sends_large_frames_from_guest_memory(void **state)
 	struct sent_frame s;
 
 	(void)state;
-	build_large(f);
+	build_large(f, VIO_NET_HDR_GSO_TCPV4, 64000);
 	sent_init(&s, f->bytes, f->len, 2);
 	s.frame.meta = f->meta;
 	calls = 0;
@@ -422,19 +375,15 @@ static void receives_large_frames_into_guest_memory(void **state)
 	struct vio_backend *be = open_backend("tap,name=t0", 1);
 	int fd = packet_socket("t0", ETH_P_IP, true);
 	struct netframe *f = malloc(sizeof(*f));
-	uint8_t header[10];
-	struct iovec iov[2] = { { header, 10 }, { NULL, 0 } };
 	struct guest g;
 
 	(void)state;
-	build_large(f);
-	iov[1] = (struct iovec){ f->bytes, f->len };
-	vio_net_hdr_encode(header, sizeof(header), false, &f->meta);
+	build_large(f, VIO_NET_HDR_GSO_TCPV4, 64000);
 	guest_init(&g, 3, 70000, false);
 	start_one(be, &g);
 	assert_int_equal(be->ops->set_rx_offloads(be, VIO_OFFLOAD_CSUM | VIO_OFFLOAD_TSO4), 0);
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(writev(fd, iov, 2), f->len + 10);
+		kernel_sends_large(fd, f);
 	assert_int_equal(be->ops->receive(be, 0, 1), 1);
 	calls = 0;
 	assert_int_equal(be->ops->receive(be, 0, 2), 2);
