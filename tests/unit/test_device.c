@@ -11,56 +11,9 @@
 
 #include "base/endian.h"
 #include "bed.h"
+#include "counting_host.h"
 
 #define F(bit) vio_feature(VIO_NET_F_##bit)
-
-/* A host that counts what is not given back, checks sizes, and fails when told to. */
-struct counting {
-	struct vio_host host;
-	size_t bytes;
-	int fail_in; /* this many allocations succeed; -1: all */
-	char log[256];
-};
-
-static void *counting_alloc(void *ctx, size_t size, size_t align)
-{
-	struct counting *c = ctx;
-
-	if (c->fail_in == 0)
-		return NULL;
-	if (c->fail_in > 0)
-		c->fail_in--;
-	c->bytes += size;
-	return vio_host_linux(VIO_LOG_ERROR)->alloc(NULL, size, align);
-}
-
-static void counting_free(void *ctx, void *p, size_t size)
-{
-	struct counting *c = ctx;
-
-	if (p)
-		c->bytes -= size;
-	vio_host_linux(VIO_LOG_ERROR)->free(NULL, p, size);
-}
-
-static void counting_log(void *ctx, enum vio_log_level level, const char *line)
-{
-	struct counting *c = ctx;
-
-	(void)level;
-	strncpy(c->log, line, sizeof(c->log) - 1);
-}
-
-static void counting_init(struct counting *c)
-{
-	memset(c, 0, sizeof(*c));
-	c->host = *vio_host_linux(VIO_LOG_ERROR);
-	c->host.ctx = c;
-	c->host.alloc = counting_alloc;
-	c->host.free = counting_free;
-	c->host.log = counting_log;
-	c->fail_in = -1;
-}
 
 static int create(struct counting *c, const struct vio_net_props *props, struct vio_backend *be,
 		  struct vio_device **dev, struct vio_error *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Ports and workers: opened, served by threads, changed under traffic, stopped. */
+#include "counting_host.h"
 #include "test_port_box.h"
 
 static void bursts_arrive_whole_and_in_order(void **state)
@@ -173,6 +174,16 @@ static void many_ports_on_one_worker(void **state)
 	vio_workers_destroy(w);
 }
 
+/* A port whose worker sleeps, and @n frames that it has not been told of. */
+static void open_with_frames(struct box *b, struct vio_workers *w, uint32_t n)
+{
+	box_open(b, w);
+	expect_idle(1);
+	for (uint32_t i = 0; i < n; i++)
+		check(add_frame(b, 0, i));
+	vio_drvq_publish(b->lines[1].q.drv); /* and no kick */
+}
+
 static void q1_what_was_sent_leaves_before_a_port_stops(void **state)
 {
 	struct vio_workers *w = workers_open(1, 0);
@@ -181,11 +192,7 @@ static void q1_what_was_sent_leaves_before_a_port_stops(void **state)
 	struct box b;
 
 	(void)state;
-	box_open(&b, w);
-	expect_idle(1);
-	for (uint32_t n = 0; n < 200; n++)
-		check(add_frame(&b, 0, n));
-	vio_drvq_publish(b.lines[1].q.drv); /* and no kick */
+	open_with_frames(&b, w, 200);
 	vio_port_stop(b.port);
 	assert_int_equal(fake_backend_sent(b.fb), 200);
 	for (uint32_t n = 0; n < 200; n++)
@@ -222,11 +229,7 @@ static void what_was_sent_leaves_before_its_queue_is_disabled(void **state)
 	struct box b;
 
 	(void)state;
-	box_open(&b, w);
-	expect_idle(1);
-	for (uint32_t n = 0; n < 200; n++)
-		check(add_frame(&b, 0, n));
-	vio_drvq_publish(b.lines[1].q.drv); /* and no kick */
+	open_with_frames(&b, w, 200);
 	job = (struct queue_job){ .server = b.server, .queue = 1 };
 	b.server->runner->exclusive(b.server->runner->ctx, 0, disable_job, &job);
 	assert_int_equal(job.ret, 0);
@@ -314,43 +317,6 @@ static void q1_a_back_end_that_stays_busy_does_not_keep_a_port_from_stopping(voi
 	assert_int_equal(guest_queue_used_idx(&b.lines[1].q), 3);
 	box_close(&b);
 	vio_workers_destroy(w);
-}
-
-struct counting {
-	struct vio_host host;
-	size_t bytes;
-	int fail_in;
-};
-
-static void *counting_alloc(void *ctx, size_t size, size_t align)
-{
-	struct counting *c = ctx;
-
-	if (c->fail_in == 0)
-		return NULL;
-	if (c->fail_in > 0)
-		c->fail_in--;
-	c->bytes += size;
-	return vio_host_linux(VIO_LOG_ERROR)->alloc(NULL, size, align);
-}
-
-static void counting_free(void *ctx, void *p, size_t size)
-{
-	struct counting *c = ctx;
-
-	if (p)
-		c->bytes -= size;
-	vio_host_linux(VIO_LOG_ERROR)->free(NULL, p, size);
-}
-
-static void counting_init(struct counting *c)
-{
-	c->host = *vio_host_linux(VIO_LOG_ERROR);
-	c->host.ctx = c;
-	c->host.alloc = counting_alloc;
-	c->host.free = counting_free;
-	c->bytes = 0;
-	c->fail_in = -1;
 }
 
 static void q1_opening_is_unwound_wherever_it_fails(void **state)
