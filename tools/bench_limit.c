@@ -23,8 +23,7 @@
 #include <jansson.h>
 
 #include "base/bits.h"
-#include "bench.h"
-#include "bench_stat.h"
+#include "bench_series.h"
 #include "tool.h"
 
 #define COMMAND	    "bench"
@@ -180,58 +179,70 @@ free:
 	return ret;
 }
 
+int bench_limit_open(const struct bench_rounds *opt, const struct bench_cores *cores,
+		     struct bench_handover **handover,
+		     struct bench_way ways[BENCH_MAX_SIZES][BENCH_LIMIT_NR])
+{
+	unsigned i, kind;
+	uint64_t bytes = 0;
+	int ret;
+
+	for (i = 0; i < opt->num_sizes; i++)
+		bytes = vio_max(bytes, bench_limit_bytes(opt->sizes[i]));
+	ret = bench_handover_create(bytes, cores, handover);
+	for (i = 0; i < opt->num_sizes; i++)
+		for (kind = 0; kind < BENCH_LIMIT_NR && !ret && !front_ending; kind++)
+			ret = bench_limit_search(*handover, kind, opt->sizes[i], &ways[i][kind]);
+	return ret;
+}
+
 /* ------------------------------------------------------------------------------------------
  * vioduct bench limit
  */
 struct limit {
-	struct bench_rounds opt;
-	struct bench_cores cores;
+	struct bench_series series; /* rows are kinds; the one value is Mpps */
 	struct bench_handover *handover;
 	struct bench_way ways[BENCH_MAX_SIZES][BENCH_LIMIT_NR];
-	double *mpps; /* by size, kind and round */
 };
 
-static double *mpps_of(const struct limit *limit, unsigned size, unsigned kind)
+static struct limit *limit_of(struct bench_series *series)
 {
-	return limit->mpps + (size * BENCH_LIMIT_NR + kind) * limit->opt.rounds;
+	return vio_container_of(series, struct limit, series);
 }
 
-static int search(struct limit *limit)
+static const struct bench_way *way_of(const struct bench_series *series, unsigned size,
+				      unsigned kind)
 {
-	unsigned i, kind;
-	int ret = 0;
-
-	for (i = 0; i < limit->opt.num_sizes; i++)
-		for (kind = 0; kind < BENCH_LIMIT_NR && !ret; kind++)
-			ret = bench_limit_search(limit->handover, kind, limit->opt.sizes[i],
-						 &limit->ways[i][kind]);
-	return ret;
+	return &vio_container_of(series, const struct limit, series)->ways[size][kind];
 }
 
-/* All rounds. How many were done goes to *@rounds. */
-static int run_rounds(struct limit *limit, unsigned *rounds)
+static int prepare(struct bench_series *series)
 {
-	unsigned round, i, kind;
-	int ret;
+	struct limit *limit = limit_of(series);
 
-	for (round = 0; round < limit->opt.rounds; round++) {
-		for (i = 0; i < limit->opt.num_sizes; i++)
-			for (kind = 0; kind < BENCH_LIMIT_NR; kind++) {
-				ret = bench_handover_once(limit->handover, &limit->ways[i][kind],
-							  limit->opt.seconds,
-							  &mpps_of(limit, i, kind)[round]);
-				if (ret || front_ending)
-					return ret;
-			}
-		*rounds = round + 1;
-	}
-	return 0;
+	if (series->cores.device < 0)
+		return tool_fail(COMMAND, "limit: needs two cores to run on");
+	return bench_limit_open(&series->opt, &series->cores, &limit->handover, limit->ways);
 }
 
-static void print_row(const struct limit *limit, unsigned size, unsigned kind, unsigned rounds)
+static int run(struct bench_series *series, unsigned size, unsigned kind, double *mpps)
 {
-	struct bench_spread mpps = bench_spread_of(mpps_of(limit, size, kind), rounds, 1);
-	const struct bench_way *way = &limit->ways[size][kind];
+	return bench_handover_once(limit_of(series)->handover, way_of(series, size, kind),
+				   series->opt.seconds, mpps);
+}
+
+static void print_head(const struct bench_series *series)
+{
+	printf("median of %u rounds of %g s (least to most); cores %d and %d\n"
+	       "%-18s %6s  %-29s %8s  %s\n",
+	       series->rounds, series->opt.seconds, series->cores.driver, series->cores.device, "",
+	       "bytes", "Mpps", "Gbit/s", "buffers");
+}
+
+static void print_row(const struct bench_series *series, unsigned size, unsigned kind)
+{
+	struct bench_spread mpps = bench_series_spread(series, size, kind, 0);
+	const struct bench_way *way = way_of(series, size, kind);
 	char text[BENCH_WAY_TEXT];
 
 	bench_way_format(way, text);
@@ -239,10 +250,10 @@ static void print_row(const struct limit *limit, unsigned size, unsigned kind, u
 	       mpps.median, mpps.min, mpps.max, mpps.median * way->size * 8 / 1e3, text);
 }
 
-static json_t *way_json(const struct limit *limit, unsigned size, unsigned kind, unsigned rounds)
+static json_t *way_json(const struct bench_series *series, unsigned size, unsigned kind)
 {
-	struct bench_spread mpps = bench_spread_of(mpps_of(limit, size, kind), rounds, 1);
-	const struct bench_way *way = &limit->ways[size][kind];
+	struct bench_spread mpps = bench_series_spread(series, size, kind, 0);
+	const struct bench_way *way = way_of(series, size, kind);
 
 	return json_pack("{s:o, s:i, s:i, s:i, s:s, s:i, s:i}", "mpps", bench_spread_json(&mpps),
 			 "stride", (int)way->stride, "depth", (int)way->depth, "burst",
@@ -251,91 +262,43 @@ static json_t *way_json(const struct limit *limit, unsigned size, unsigned kind,
 }
 
 /* The limit of a size, and in it the other one. */
-static json_t *size_json(const struct limit *limit, unsigned size, unsigned rounds)
+static void add_json(const struct bench_series *series, unsigned size, json_t *results)
 {
-	json_t *row = json_pack("{s:i}", "size", (int)limit->opt.sizes[size]);
+	json_t *row = json_pack("{s:i}", "size", (int)series->opt.sizes[size]);
 
-	json_object_update_new(row, way_json(limit, size, BENCH_LIMIT_BUFFERS, rounds));
-	json_object_set_new(row, "packed", way_json(limit, size, BENCH_LIMIT_PACKED, rounds));
-	return row;
+	json_object_update_new(row, way_json(series, size, BENCH_LIMIT_BUFFERS));
+	json_object_set_new(row, "packed", way_json(series, size, BENCH_LIMIT_PACKED));
+	json_array_append_new(results, row);
 }
 
-static void print_json(const struct limit *limit, unsigned rounds)
-{
-	json_t *results = json_array(), *root;
-	unsigned i;
-
-	for (i = 0; i < limit->opt.num_sizes; i++)
-		json_array_append_new(results, size_json(limit, i, rounds));
-	root = json_pack("{s:i, s:f, s:[i, i], s:o}", "rounds", (int)rounds, "seconds",
-			 limit->opt.seconds, "cores", limit->cores.driver, limit->cores.device,
-			 "results", results);
-	json_dumpf(root, stdout, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
-	printf("\n");
-	json_decref(root);
-}
-
-static void print_table(const struct limit *limit, unsigned rounds)
-{
-	unsigned i, kind;
-
-	printf("median of %u rounds of %g s (least to most); cores %d and %d\n"
-	       "%-18s %6s  %-29s %8s  %s\n",
-	       rounds, limit->opt.seconds, limit->cores.driver, limit->cores.device, "", "bytes",
-	       "Mpps", "Gbit/s", "buffers");
-	for (i = 0; i < limit->opt.num_sizes; i++)
-		for (kind = 0; kind < BENCH_LIMIT_NR; kind++)
-			print_row(limit, i, kind, rounds);
-}
-
-static int measure(struct limit *limit)
-{
-	unsigned i, rounds = 0;
-	uint64_t bytes = 0;
-	int ret;
-
-	for (i = 0; i < limit->opt.num_sizes; i++)
-		bytes = vio_max(bytes, bench_limit_bytes(limit->opt.sizes[i]));
-	ret = bench_handover_create(bytes, &limit->cores, &limit->handover);
-	if (!ret)
-		ret = search(limit);
-	if (!ret && !front_ending)
-		ret = run_rounds(limit, &rounds);
-	if (rounds)
-		(limit->opt.json ? print_json : print_table)(limit, rounds);
-	else if (!ret)
-		ret = tool_fail(COMMAND, "ended before the first round was through");
-	bench_handover_destroy(limit->handover);
-	return ret;
-}
+static const struct bench_series_ops limit_ops = {
+	.prepare = prepare,
+	.run = run,
+	.print_head = print_head,
+	.print_row = print_row,
+	.add_json = add_json,
+	.no_roles = true,
+};
 
 int bench_limit(int argc, char **argv)
 {
 	struct limit limit = {
-		.opt = { .sizes = { 64, 128, 256, 512, 1024, 1518, 9000 },
-			 .num_sizes = 7,
-			 .rounds = 5,
-			 .seconds = 0.2 },
+		.series = { .ops = &limit_ops,
+			    .rows = BENCH_LIMIT_NR,
+			    .values = 1,
+			    .opt = { .sizes = { 64, 128, 256, 512, 1024, 1518, 9000 },
+				     .num_sizes = 7,
+				     .rounds = 5,
+				     .seconds = 0.2 } },
 	};
-	sigset_t mask;
 	int ret;
 
-	ret = bench_parse_rounds(argc, argv, &limit.opt);
+	ret = bench_parse_rounds(argc, argv, &limit.series.opt);
 	if (ret)
 		return ret;
-	if (limit.opt.no_limit)
+	if (limit.series.opt.no_limit)
 		return tool_usage(COMMAND, "--no-limit: not with limit");
-	limit.cores = bench_choose_cores();
-	if (limit.cores.device < 0)
-		return tool_fail(COMMAND, "limit: needs two cores to run on");
-	limit.mpps = calloc((size_t)limit.opt.num_sizes * BENCH_LIMIT_NR * limit.opt.rounds,
-			    sizeof(limit.mpps[0]));
-	if (!limit.mpps)
-		return tool_fail(COMMAND, "out of memory");
-	mask = front_catch_signals();
-	sigprocmask(SIG_SETMASK, &mask, NULL);
-	bench_pin(limit.cores.driver);
-	ret = measure(&limit);
-	free(limit.mpps);
+	ret = bench_series_run(&limit.series);
+	bench_handover_destroy(limit.handover);
 	return ret;
 }

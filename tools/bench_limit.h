@@ -3,6 +3,7 @@
 #ifndef BENCH_LIMIT_H
 #define BENCH_LIMIT_H
 
+#include "bench.h"
 #include "bench_handover.h"
 
 /* What the buffers are like. */
@@ -26,6 +27,12 @@ uint32_t bench_limit_stride(enum bench_limit_kind kind, uint32_t size, unsigned 
  * a message. */
 int bench_limit_search(struct bench_handover *handover, enum bench_limit_kind kind, uint32_t size,
 		       struct bench_way *way);
+
+/* Memory for all of @opt's sizes, and the fastest way of each and of either kind. As the above;
+ * *@handover is the caller's to destroy in any case. */
+int bench_limit_open(const struct bench_rounds *opt, const struct bench_cores *cores,
+		     struct bench_handover **handover,
+		     struct bench_way ways[BENCH_MAX_SIZES][BENCH_LIMIT_NR]);
 
 /* "stride 2112, depth 1024, burst 32, FIFO, prefetch 32 lines, vectors of 64" */
 #define BENCH_WAY_TEXT 128

@@ -6,6 +6,8 @@
 #include "../../tools/bench_stat.c"
 #include "../../tools/bench_pair.c"
 #undef COMMAND
+#include "../../tools/bench_series.c"
+#undef COMMAND
 #include "../../tools/bench_handover.c"
 #undef COMMAND
 #undef LINE
