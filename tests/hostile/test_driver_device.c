@@ -16,6 +16,7 @@
 #include "base/barrier.h"
 #include "base/endian.h"
 #include "lib/driver_rig.h"
+#include "random.h"
 
 static uint8_t frame[70000];
 
@@ -534,14 +535,10 @@ static void *scribble(void *arg)
 			continue;
 		hdr = r->h.dma + (addr - FAKE_DMA);
 		for (j = 0; j < 12; j += 4) {
-			seed ^= seed << 13;
-			seed ^= seed >> 7;
-			seed ^= seed << 17;
+			random64(&seed);
 			vio_store((uint32_t *)(void *)(hdr + j), (uint32_t)(seed & seed >> 32));
 		}
-		seed ^= seed << 13;
-		seed ^= seed >> 7;
-		seed ^= seed << 17;
+		random64(&seed);
 		if (fake_packed(&r->dev))
 			scribble_packed(&fake_pdesc(&r->dev, 0)[seed % 64], seed);
 		else

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/bits.h"
+#include "random.h"
 #include "vufront.h"
 
 static struct vuf rig;
@@ -582,10 +583,7 @@ static uint64_t seed = 88172645463325252ull;
 
 static uint32_t chance(uint32_t n)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 32) % n;
+	return (uint32_t)(random64(&seed) >> 32) % n;
 }
 
 static uint64_t odd_number(void)

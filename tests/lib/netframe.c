@@ -5,13 +5,11 @@
 #include <vioduct/virtio.h>
 
 #include "netframe.h"
+#include "random.h"
 
 uint64_t netframe_random(uint64_t *seed)
 {
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 7;
-	*seed ^= *seed << 17;
-	return *seed * UINT64_C(0x2545f4914f6cdd1d) >> 8;
+	return random64(seed) * UINT64_C(0x2545f4914f6cdd1d) >> 8;
 }
 
 uint32_t netframe_between(uint64_t *seed, uint32_t low, uint32_t high)

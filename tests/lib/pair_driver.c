@@ -474,20 +474,38 @@ static unsigned left(const struct pair_queue *q, uint64_t target)
 	return q->sent < target ? (unsigned)vio_min(target - q->sent, (uint64_t)PAIR_BURST) : 0;
 }
 
+/* How many frames were moved, or -1. */
+static int move(struct pair_queue *q, unsigned n)
+{
+	int sent = pair_queue_send(q, n);
+	int got = pair_queue_receive(q, 64);
+
+	return sent < 0 || got < 0 ? -1 : sent + got;
+}
+
+static void moved(struct pair_queue *q, int frames)
+{
+	if (frames < 0)
+		pair_queue_die(q, "a queue function failed");
+	if (frames > 0)
+		pair_queue_busy(q);
+	else
+		pair_queue_idle(q);
+}
+
+void pair_queue_turn(struct pair_queue *q, unsigned n)
+{
+	moved(q, move(q, n));
+}
+
 static bool run_polling(struct pair_queue *q, uint64_t target, bool watch)
 {
 	while (q->received < target || q->next < q->received) {
-		int sent = pair_queue_send(q, left(q, target));
-		int got = pair_queue_receive(q, 64);
+		int frames = move(q, left(q, target));
 
 		if (watch && device_gone(q))
 			return false;
-		if (sent < 0 || got < 0)
-			pair_queue_die(q, "a queue function failed");
-		if (sent + got > 0)
-			pair_queue_busy(q);
-		else
-			pair_queue_idle(q);
+		moved(q, frames);
 	}
 	return true;
 }
@@ -593,6 +611,25 @@ void pair_dir_remove(const char *path)
 		unlinkat(dirfd(dir), entry->d_name, 0);
 	closedir(dir);
 	check(rmdir(path) == 0);
+}
+
+/* ---- Both halves ----------------------------------------------------------------------------- */
+
+void pair_world_open(struct pair_world *w, struct pair_device_conf device,
+		     struct pair_driver_conf driver)
+{
+	pair_dir_make(w->dir);
+	snprintf(w->path, sizeof(w->path), "%s/sock", w->dir);
+	device.path = driver.path = w->path;
+	driver.device = &w->device;
+	pair_device_start(&w->device, &device);
+	pair_driver_open(&w->d, &driver);
+}
+
+void pair_world_close(struct pair_world *w)
+{
+	pair_driver_close(&w->d);
+	pair_dir_remove(w->dir);
 }
 
 #if defined(__has_feature)

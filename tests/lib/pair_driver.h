@@ -110,6 +110,22 @@ bool pair_queue_run(struct pair_queue *q, uint64_t target, bool watch);
 /* The counters of both sides must agree that @q has moved just what it has, and lost nothing. */
 void pair_queue_balance(struct pair_queue *q, const struct pair_device_counts *counts);
 
+/* One turn of a loop that polls: sends up to @n frames, receives, and tells whether that was much. */
+void pair_queue_turn(struct pair_queue *q, unsigned n);
+
+/* A device in this process, its driver, and the socket between them. */
+struct pair_world {
+	char dir[64], path[80];
+	struct pair_device device;
+	struct pair_driver d;
+};
+
+/* Both up to the start. Where they meet, @device and @driver need not say. */
+void pair_world_open(struct pair_world *w, struct pair_device_conf device,
+		     struct pair_driver_conf driver);
+/* The driver's end, and that of the socket; the device is stopped when the test wants that. */
+void pair_world_close(struct pair_world *w);
+
 /* A directory for sockets, removed with what is left in it. */
 void pair_dir_make(char path[64]);
 void pair_dir_remove(const char *path);

@@ -520,43 +520,36 @@ static void run_set(uint64_t want, uint64_t *seed)
 {
 	struct pair_device_conf device_conf = { .pairs = 2, .busy_poll_us = 50 };
 	struct pair_driver_conf conf = { .mtu = 1500, .pairs = 1 };
-	static struct pair_device device;
+	static struct pair_world w;
 	struct vio_driver_info info;
-	struct pair_driver d;
-	char dir[64], path[80];
 
-	pair_dir_make(dir);
-	snprintf(path, sizeof(path), "%s/sock", dir);
-	conf.path = device_conf.path = path;
 	conf.want = vio_features_make(want | vio_feature(VIO_F_VERSION_1), 0);
 	if (test_bit(want, NET(MQ)))
 		conf.pairs = 2;
-	pair_device_start(&device, &device_conf);
-	conf.device = &device;
-	pair_driver_open(&d, &conf);
-	vio_driver_get_info(d.drv, &info);
+	pair_world_open(&w, device_conf, conf);
+	vio_driver_get_info(w.d.drv, &info);
 	assert_true(info.accepted.w[0] == (closed(want) | vio_feature(VIO_F_VERSION_1)));
 	assert_int_equal(info.hdr_size, 12);
-	for (unsigned id = 0; id < d.pairs; id++)
+	for (unsigned id = 0; id < w.d.pairs; id++)
 		for (unsigned n = 0; n < 3; n++) {
-			pass_plain(d.queues[id], seed);
-			pass_gso(d.queues[id], seed);
-			pass_long(d.queues[id], seed);
+			pass_plain(w.d.queues[id], seed);
+			pass_gso(w.d.queues[id], seed);
+			pass_long(w.d.queues[id], seed);
 			/* A fresh ring goes on like the first. */
-			if (has(&d, VIO_F_RING_RESET)) {
-				pair_queue_finish(d.queues[id]);
-				check(vio_driver_queue_reset(d.drv, VIO_RXQ(id), 128u << n, NULL) ==
-				      0);
-				check(vio_driver_queue_reset(d.drv, VIO_TXQ(id), 512u >> n, NULL) ==
-				      0);
+			if (has(&w.d, VIO_F_RING_RESET)) {
+				pair_queue_finish(w.d.queues[id]);
+				check(vio_driver_queue_reset(w.d.drv, VIO_RXQ(id), 128u << n,
+							     NULL) == 0);
+				check(vio_driver_queue_reset(w.d.drv, VIO_TXQ(id), 512u >> n,
+							     NULL) == 0);
 			}
 		}
-	for (unsigned id = 0; id < d.pairs; id++)
-		pair_queue_finish(d.queues[id]);
-	pair_driver_close(&d);
-	pair_device_stop(&device);
-	assert_int_equal(device.counts.status.protocol_errors, 0);
-	pair_dir_remove(dir);
+	for (unsigned id = 0; id < w.d.pairs; id++)
+		pair_queue_finish(w.d.queues[id]);
+	pair_driver_close(&w.d);
+	pair_device_stop(&w.device);
+	assert_int_equal(w.device.counts.status.protocol_errors, 0);
+	pair_dir_remove(w.dir);
 }
 
 static void test_pairwise(void **state)

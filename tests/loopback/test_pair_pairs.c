@@ -25,8 +25,7 @@
 #define CHANGES 60u
 
 struct run {
-	struct pair_device device;
-	struct pair_driver d;
+	struct pair_world w;
 	bool enough; /* the change thread has changed what it wanted */
 };
 
@@ -36,7 +35,7 @@ static uint64_t received_by_guest(unsigned pair)
 {
 	struct vio_queue_stats stats;
 
-	vio_device_queue_stats(r.device.dev, VIO_RXQ(pair), &stats);
+	vio_device_queue_stats(r.w.device.dev, VIO_RXQ(pair), &stats);
 	return stats.packets;
 }
 
@@ -45,17 +44,8 @@ static void *pair_thread(void *arg)
 {
 	struct pair_queue *q = arg;
 
-	while (!vio_load(&r.enough)) {
-		int sent = pair_queue_send(q, PAIR_BURST);
-		int got = pair_queue_receive(q, 64);
-
-		if (sent < 0 || got < 0)
-			pair_queue_die(q, "a queue function failed");
-		if (sent + got > 0)
-			pair_queue_busy(q);
-		else
-			pair_queue_idle(q);
-	}
+	while (!vio_load(&r.enough))
+		pair_queue_turn(q, PAIR_BURST);
 	check(pair_queue_run(q, q->sent + q->npending, false));
 	pair_queue_finish(q);
 	return NULL;
@@ -81,14 +71,14 @@ static void change_pairs(void)
 		unsigned pairs = 1 + (n * 7 + 3) % PAIRS;
 		uint64_t still[PAIRS];
 
-		assert_int_equal(vio_driver_pairs_set(r.d.drv, pairs), 0);
+		assert_int_equal(vio_driver_pairs_set(r.w.d.drv, pairs), 0);
 		for (unsigned i = pairs; i < PAIRS; i++)
 			still[i] = received_by_guest(i);
 		await_traffic(pairs);
 		for (unsigned i = pairs; i < PAIRS; i++)
 			assert_int_equal(received_by_guest(i), still[i]);
 	}
-	assert_int_equal(vio_driver_pairs_set(r.d.drv, PAIRS), 0);
+	assert_int_equal(vio_driver_pairs_set(r.w.d.drv, PAIRS), 0);
 	await_traffic(PAIRS);
 }
 
@@ -105,27 +95,20 @@ static void run(bool packed)
 		.key = packed,
 	};
 	pthread_t threads[PAIRS];
-	char dir[64], path[80];
 
-	pair_dir_make(dir);
-	snprintf(path, sizeof(path), "%s/sock", dir);
-	device_conf.path = conf.path = path;
-	conf.device = &r.device;
 	r.enough = false;
-	pair_device_start(&r.device, &device_conf);
-	pair_driver_open(&r.d, &conf);
-	assert_int_equal(vio_driver_pairs_set(r.d.drv, PAIRS + 1), -EINVAL);
+	pair_world_open(&r.w, device_conf, conf);
+	assert_int_equal(vio_driver_pairs_set(r.w.d.drv, PAIRS + 1), -EINVAL);
 	for (unsigned i = 0; i < PAIRS; i++)
-		check(pthread_create(&threads[i], NULL, pair_thread, r.d.queues[i]) == 0);
+		check(pthread_create(&threads[i], NULL, pair_thread, r.w.d.queues[i]) == 0);
 	change_pairs();
 	vio_store(&r.enough, true);
 	for (unsigned i = 0; i < PAIRS; i++)
 		check(pthread_join(threads[i], NULL) == 0);
-	pair_device_stop(&r.device);
+	pair_device_stop(&r.w.device);
 	for (unsigned i = 0; i < PAIRS; i++)
-		pair_queue_balance(r.d.queues[i], &r.device.counts);
-	pair_driver_close(&r.d);
-	pair_dir_remove(dir);
+		pair_queue_balance(r.w.d.queues[i], &r.w.device.counts);
+	pair_world_close(&r.w);
 }
 
 static void pairs_change_under_traffic(void **state)
@@ -146,31 +129,24 @@ static void pairs_in_use_outlive_a_restart(void **state)
 	struct pair_device_conf device_conf = { .pairs = 2 };
 	struct pair_driver_conf conf = { .pairs = 2, .mergeable = true };
 	struct vio_error err = { "" };
-	char dir[64], path[80];
 	uint64_t still;
 
 	(void)state;
-	pair_dir_make(dir);
-	snprintf(path, sizeof(path), "%s/sock", dir);
-	device_conf.path = conf.path = path;
-	conf.device = &r.device;
-	pair_device_start(&r.device, &device_conf);
-	pair_driver_open(&r.d, &conf);
-	assert_int_equal(vio_driver_pairs_set(r.d.drv, 1), 0);
-	assert_int_equal(vio_driver_stop(r.d.drv), 0);
-	assert_int_equal(vio_driver_pairs_set(r.d.drv, 1), -ESHUTDOWN);
-	assert_int_equal(vio_driver_start(r.d.drv, &err), 0);
+	pair_world_open(&r.w, device_conf, conf);
+	assert_int_equal(vio_driver_pairs_set(r.w.d.drv, 1), 0);
+	assert_int_equal(vio_driver_stop(r.w.d.drv), 0);
+	assert_int_equal(vio_driver_pairs_set(r.w.d.drv, 1), -ESHUTDOWN);
+	assert_int_equal(vio_driver_start(r.w.d.drv, &err), 0);
 	still = received_by_guest(1);
-	assert_true(pair_queue_send(r.d.queues[1], 8) > 0);
-	check(pair_queue_run(r.d.queues[0], 1000, false));
+	assert_true(pair_queue_send(r.w.d.queues[1], 8) > 0);
+	check(pair_queue_run(r.w.d.queues[0], 1000, false));
 	assert_int_equal(received_by_guest(1), still);
-	assert_int_equal(vio_driver_pairs_set(r.d.drv, 2), 0);
-	check(pair_queue_run(r.d.queues[1], 8, false));
+	assert_int_equal(vio_driver_pairs_set(r.w.d.drv, 2), 0);
+	check(pair_queue_run(r.w.d.queues[1], 8, false));
 	for (unsigned i = 0; i < 2; i++)
-		pair_queue_finish(r.d.queues[i]);
-	pair_device_stop(&r.device);
-	pair_driver_close(&r.d);
-	pair_dir_remove(dir);
+		pair_queue_finish(r.w.d.queues[i]);
+	pair_device_stop(&r.w.device);
+	pair_world_close(&r.w);
 }
 
 int main(void)

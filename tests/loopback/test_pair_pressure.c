@@ -21,48 +21,32 @@
 #include "base/endian.h"
 #include "check.h"
 #include "pair_driver.h"
+#include "random.h"
 
 #define TOTAL	    800000u
 #define SEQUENCE_AT 46u /* in the frames of the source back end */
 
-struct world {
-	char dir[64], path[80];
-	struct pair_device device;
-	struct pair_driver d;
-};
-
-static uint64_t rnd(uint64_t *seed)
-{
-	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
-	return *seed >> 33;
-}
-
 /* Bits of @bits from 0: indirect, event index, mergeable, packed. */
-static struct world *open_world(unsigned bits, const char *backend, struct pair_driver_conf conf)
+static struct pair_world *open_world(unsigned bits, const char *backend,
+				     struct pair_driver_conf conf)
 {
-	struct world *w = calloc(1, sizeof(*w));
-	struct pair_device_conf device = { .path = w->path, .backend = backend, .mtu = 1500 };
+	struct pair_world *w = calloc(1, sizeof(*w));
+	struct pair_device_conf device = { .backend = backend, .mtu = 1500 };
 
 	check(w != NULL);
-	pair_dir_make(w->dir);
-	snprintf(w->path, sizeof(w->path), "%s/sock", w->dir);
-	conf.path = w->path;
 	conf.indirect = bits & 1;
 	conf.event_idx = bits & 2;
 	conf.mergeable = bits & 4;
 	conf.packed = bits & 8;
 	conf.mtu = 1500;
 	conf.key = bits;
-	conf.device = &w->device;
-	pair_device_start(&w->device, &device);
-	pair_driver_open(&w->d, &conf);
+	pair_world_open(w, device, conf);
 	return w;
 }
 
-static void close_world(struct world *w)
+static void close_world(struct pair_world *w)
 {
-	pair_driver_close(&w->d);
-	pair_dir_remove(w->dir);
+	pair_world_close(w);
 	free(w);
 }
 
@@ -106,7 +90,7 @@ static void send_until_full(struct pair_queue *q)
 static void receive_slowly(struct pair_queue *q, uint64_t until, uint64_t *seed)
 {
 	while (q->received < until) {
-		uint64_t want = 1 + rnd(seed) % 3;
+		uint64_t want = 1 + random31(seed) % 3;
 		int got;
 
 		if (want > until - q->received)
@@ -118,7 +102,7 @@ static void receive_slowly(struct pair_queue *q, uint64_t until, uint64_t *seed)
 			pair_queue_busy(q);
 		else
 			pair_queue_idle(q);
-		if (rnd(seed) % 8 == 0)
+		if (random31(seed) % 8 == 0)
 			sched_yield();
 	}
 }
@@ -130,14 +114,15 @@ static void test_full_rings(void **state)
 
 	(void)state;
 	for (bits = 0; bits < 16; bits++) {
-		struct world *w =
+		struct pair_world *w =
 			open_world(bits, "loop", (struct pair_driver_conf){ .short_frames = true });
 		struct pair_queue *q = w->d.queues[0];
 		uint64_t seed = bits;
 
 		while (q->received < frames) {
 			send_until_full(q);
-			receive_slowly(q, q->received + 1 + rnd(&seed) % (q->sent - q->received),
+			receive_slowly(q,
+				       q->received + 1 + random31(&seed) % (q->sent - q->received),
 				       &seed);
 		}
 		receive_slowly(q, q->sent, &seed);
@@ -186,13 +171,13 @@ static void test_few_buffers(void **state)
 			.rx_count = BUFFERS,
 			.rx_room = bits & 4 ? 256 : 0, /* mergeable: up to six for a frame */
 		};
-		struct world *w = open_world(bits, "loop", conf);
+		struct pair_world *w = open_world(bits, "loop", conf);
 		struct pair_queue *q = w->d.queues[0];
 		uint64_t seed = bits;
 
 		q->take = hold;
 		while (q->received < frames) {
-			unsigned most = 1 + (unsigned)rnd(&seed) % BUFFERS;
+			unsigned most = 1 + (unsigned)random31(&seed) % BUFFERS;
 			int sent = pair_queue_send(q, PAIR_BURST);
 			int got = pair_queue_receive(q, most);
 
@@ -239,7 +224,7 @@ static void take_numbered(struct pair_queue *q, struct vio_buf *frame)
 static void receive_all_sleeping(struct pair_queue *q, uint64_t frames, uint64_t *seed)
 {
 	while (q->received < frames) {
-		unsigned budget = 1 + (unsigned)rnd(seed) % 8;
+		unsigned budget = 1 + (unsigned)random31(seed) % 8;
 		int work;
 
 		if (!q->rx_event)
@@ -251,7 +236,7 @@ static void receive_all_sleeping(struct pair_queue *q, uint64_t frames, uint64_t
 		if (work < 0)
 			pair_queue_die(q, "poll failed");
 		q->rx_event = (unsigned)work == budget;
-		if (rnd(seed) % 8 == 0)
+		if (random31(seed) % 8 == 0)
 			sched_yield();
 	}
 }
@@ -265,8 +250,8 @@ static void test_source(void **state)
 	(void)state;
 	snprintf(backend, sizeof(backend), "source,size=imix,count=%" PRIu64, frames);
 	for (bits = 0; bits < 16; bits++) {
-		struct world *w = open_world(bits, backend,
-					     (struct pair_driver_conf){ .interrupts = bits & 1 });
+		struct pair_world *w = open_world(
+			bits, backend, (struct pair_driver_conf){ .interrupts = bits & 1 });
 		struct pair_queue *q = w->d.queues[0];
 		uint64_t seed = bits;
 

@@ -26,15 +26,10 @@
 
 #include "check.h"
 #include "pair_driver.h"
+#include "random.h"
 
 #define TOTAL  600000u
 #define ROUNDS 12u
-
-static uint64_t rnd(uint64_t *seed)
-{
-	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
-	return *seed >> 33;
-}
 
 static struct pair_driver_conf driver_conf(const char *path, unsigned bits)
 {
@@ -137,8 +132,8 @@ static void take_and_kill(struct pair_queue *q, struct vio_buf *frame)
 static void choose_death(const struct pair_queue *q, unsigned round, uint64_t frames,
 			 uint64_t *seed)
 {
-	victim.at = q->received + 1 + (round % 3 == 2 ? 0 : rnd(seed) % (2 * frames));
-	victim.bursts = (unsigned)rnd(seed) % 10;
+	victim.at = q->received + 1 + (round % 3 == 2 ? 0 : random31(seed) % (2 * frames));
+	victim.bursts = (unsigned)random31(seed) % 10;
 	victim.fill = round % 3 != 0;
 }
 
@@ -270,7 +265,7 @@ static void kill_drivers(unsigned bits)
 		conf.mergeable = i & 2;
 		conf.key = i;
 		driver = fork_driver(&conf, UINT64_MAX, &progress);
-		check(await_progress(progress, 1 + rnd(&seed) % frames));
+		check(await_progress(progress, 1 + random31(&seed) % frames));
 		pair_device_kill(driver);
 		close(progress);
 	}

@@ -115,24 +115,17 @@ static void reset(struct pair_queue *q, unsigned queue, uint64_t *seed)
 static void run(struct pair_driver_conf *conf)
 {
 	struct pair_device_conf device_conf = { .pairs = 2, .busy_poll_us = 50 };
-	static struct pair_device device;
+	static struct pair_world w;
 	struct neighbour n = { 0 };
-	struct pair_driver d;
 	struct pair_queue *q;
-	char dir[64], path[80];
 	pthread_t thread;
 	uint64_t seed = 25;
 
-	pair_dir_make(dir);
-	snprintf(path, sizeof(path), "%s/sock", dir);
-	conf->path = device_conf.path = path;
 	conf->pairs = 2;
-	conf->device = &device;
 	conf->queue_reset = true;
-	pair_device_start(&device, &device_conf);
-	pair_driver_open(&d, conf);
-	n.q = d.queues[1];
-	q = d.queues[0];
+	pair_world_open(&w, device_conf, *conf);
+	n.q = w.d.queues[1];
+	q = w.d.queues[0];
 	q->take = take_later;
 	check(pthread_create(&thread, NULL, run_neighbour, &n) == 0);
 	for (unsigned round = 0; round < ROUNDS; round++) {
@@ -150,11 +143,10 @@ static void run(struct pair_driver_conf *conf)
 	pair_queue_finish(q);
 	assert_true(n.q->received > NEIGHBOUR);
 	assert_true(q->received > ROUNDS);
-	pair_device_stop(&device);
-	pair_queue_balance(n.q, &device.counts);
-	assert_int_equal(device.counts.status.protocol_errors, 0);
-	pair_driver_close(&d);
-	pair_dir_remove(dir);
+	pair_device_stop(&w.device);
+	pair_queue_balance(n.q, &w.device.counts);
+	assert_int_equal(w.device.counts.status.protocol_errors, 0);
+	pair_world_close(&w);
 }
 
 static void test_s25_under_traffic(void **state)

@@ -71,36 +71,28 @@ static void run_pairs(struct pair_driver *d, uint64_t frames)
 static void run(struct pair_driver_conf *conf, uint64_t frames)
 {
 	struct pair_device_conf device_conf = { .pairs = conf->pairs, .mtu = conf->mtu };
-	char dir[64], path[80];
-	struct pair_device device;
-	struct pair_driver d;
+	struct pair_world w;
 	double start;
 	unsigned i;
 
-	pair_dir_make(dir);
-	snprintf(path, sizeof(path), "%s/sock", dir);
-	device_conf.path = conf->path = path;
 	/* A driver that polls is worth polling for. */
 	device_conf.busy_poll_us = conf->interrupts ? 0 : 50;
-	conf->device = &device;
-	pair_device_start(&device, &device_conf);
-	pair_driver_open(&d, conf);
+	pair_world_open(&w, device_conf, *conf);
 	start = seconds();
-	run_pairs(&d, frames);
+	run_pairs(&w.d, frames);
 	print_message("%s %s %s %s %s %s pairs %u: %.0f thousand frames a second\n",
 		      conf->packed ? "packed" : "split ", conf->in_order ? "in-order" : "any-order",
 		      conf->interrupts ? "sleeping" : "polling ",
 		      conf->indirect ? "indirect" : "direct  ",
 		      conf->event_idx ? "event-idx" : "flags    ",
-		      conf->mergeable ? "mergeable" : "single   ", d.pairs,
+		      conf->mergeable ? "mergeable" : "single   ", w.d.pairs,
 		      (double)frames / 1e3 / (seconds() - start));
-	pair_device_stop(&device);
-	assert_int_equal(device.counts.status.connections, 1);
-	assert_int_equal(device.counts.status.protocol_errors, 0);
-	for (i = 0; i < d.pairs; i++)
-		pair_queue_balance(d.queues[i], &device.counts);
-	pair_driver_close(&d);
-	pair_dir_remove(dir);
+	pair_device_stop(&w.device);
+	assert_int_equal(w.device.counts.status.connections, 1);
+	assert_int_equal(w.device.counts.status.protocol_errors, 0);
+	for (i = 0; i < w.d.pairs; i++)
+		pair_queue_balance(w.d.queues[i], &w.device.counts);
+	pair_world_close(&w);
 }
 
 /*

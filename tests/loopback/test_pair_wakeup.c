@@ -18,22 +18,16 @@
 
 #include "check.h"
 #include "pair_driver.h"
+#include "random.h"
 
 #define TOTAL 500000u
 
-struct world {
-	char dir[64], path[80];
-	struct pair_device device;
-	struct pair_driver d;
-};
-
 /* Bits of @bits from 0: indirect, event index, mergeable, packed, in order. */
-static struct world *open_world(unsigned bits, const char *backend)
+static struct pair_world *open_world(unsigned bits, const char *backend)
 {
-	struct world *w = calloc(1, sizeof(*w));
-	struct pair_device_conf device = { .path = w->path, .backend = backend, .mtu = 1500 };
+	struct pair_world *w = calloc(1, sizeof(*w));
+	struct pair_device_conf device = { .backend = backend, .mtu = 1500 };
 	struct pair_driver_conf conf = {
-		.path = w->path,
 		.indirect = bits & 1,
 		.event_idx = bits & 2,
 		.mergeable = bits & 4,
@@ -43,25 +37,20 @@ static struct world *open_world(unsigned bits, const char *backend)
 		.interrupts = true,
 		.short_frames = true,
 		.key = bits,
-		.device = &w->device,
 	};
 
 	check(w != NULL);
-	pair_dir_make(w->dir);
-	snprintf(w->path, sizeof(w->path), "%s/sock", w->dir);
-	pair_device_start(&w->device, &device);
-	pair_driver_open(&w->d, &conf);
+	pair_world_open(w, device, conf);
 	return w;
 }
 
-static void close_world(struct world *w)
+static void close_world(struct pair_world *w)
 {
-	pair_driver_close(&w->d);
-	pair_dir_remove(w->dir);
+	pair_world_close(w);
 	free(w);
 }
 
-static void close_echo(struct world *w)
+static void close_echo(struct pair_world *w)
 {
 	pair_queue_finish(w->d.queues[0]);
 	pair_device_stop(&w->device);
@@ -111,7 +100,7 @@ static void test_lock_step(void **state)
 
 	(void)state;
 	for (bits = 0; bits < 32; bits++) {
-		struct world *w = open_world(bits, "loop");
+		struct pair_world *w = open_world(bits, "loop");
 		struct pair_queue *q = w->d.queues[0];
 
 		lock_step(q, pair_total_frames(TOTAL) / 40 + 1);
@@ -129,12 +118,12 @@ static void test_bursts(void **state)
 
 	(void)state;
 	for (bits = 0; bits < 32; bits++) {
-		struct world *w = open_world(bits, "loop");
+		struct pair_world *w = open_world(bits, "loop");
 		struct pair_queue *q = w->d.queues[0];
 		uint64_t frames = pair_total_frames(TOTAL) / 20 + 1, seed = bits;
 
 		while (q->received < frames) {
-			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			random31(&seed);
 			check(pair_queue_run(
 				q, q->received + 1 + (seed >> 33) % (1u << (seed >> 40) % 11),
 				false));
@@ -150,7 +139,7 @@ static void test_flow(void **state)
 
 	(void)state;
 	for (bits = 0; bits < 32; bits++) {
-		struct world *w = open_world(bits, "loop");
+		struct pair_world *w = open_world(bits, "loop");
 
 		check(pair_queue_run(w->d.queues[0], pair_total_frames(TOTAL) / 40 + 1, false));
 		close_echo(w);
@@ -164,7 +153,7 @@ static void test_sender(void **state)
 
 	(void)state;
 	for (bits = 0; bits < 4; bits++) {
-		struct world *w = open_world(bits, "null");
+		struct pair_world *w = open_world(bits, "null");
 		struct pair_queue *q = w->d.queues[0];
 		uint64_t frames = pair_total_frames(TOTAL) / 20 + 1;
 

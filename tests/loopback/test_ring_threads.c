@@ -26,6 +26,7 @@
 
 #include "base/barrier.h"
 #include "base/bits.h"
+#include "random.h"
 #include "ring_image.h"
 
 #define NUM	   256u
@@ -55,12 +56,6 @@ static void die(const struct run *run, const char *what, uint64_t frame)
 	abort();
 }
 
-static uint32_t rnd(uint64_t *seed)
-{
-	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t)(*seed >> 33);
-}
-
 /* What buffer @frame looks like; both sides know. */
 struct shape {
 	unsigned out_num, in_num;
@@ -74,11 +69,11 @@ static struct shape shape_of(const struct run *run, uint64_t frame)
 	uint64_t seed = frame * 0x9e3779b97f4a7c15u;
 	struct shape s = { 0 };
 	uint32_t in_len = 0, left = SLOT;
-	unsigned i, kind = rnd(&seed) % 8;
+	unsigned i, kind = random31(&seed) % 8;
 
 	/* Mostly what drivers do: one piece, or a header and data. */
-	s.out_num = kind < 3 ? 1 : kind < 4 ? 2 : rnd(&seed) % (MAX_SEGS / 2 + 1);
-	s.in_num = kind < 4 ? 0 : kind < 6 ? 1 : rnd(&seed) % (MAX_SEGS / 2 + 1);
+	s.out_num = kind < 3 ? 1 : kind < 4 ? 2 : random31(&seed) % (MAX_SEGS / 2 + 1);
+	s.in_num = kind < 4 ? 0 : kind < 6 ? 1 : random31(&seed) % (MAX_SEGS / 2 + 1);
 	if (s.out_num + s.in_num == 0)
 		s.in_num = 1;
 	s.out_num = vio_min(s.out_num, segs);
@@ -86,14 +81,14 @@ static struct shape shape_of(const struct run *run, uint64_t frame)
 	for (i = 0; i < s.out_num + s.in_num; i++) {
 		/* A byte stays for each of the others. */
 		uint32_t room = left > 2 * MAX_SEGS ? left - MAX_SEGS : 1;
-		uint32_t most = rnd(&seed) % 32 == 0 ? room : 40;
+		uint32_t most = random31(&seed) % 32 == 0 ? room : 40;
 
-		s.lens[i] = 1 + rnd(&seed) % vio_min(most, room);
+		s.lens[i] = 1 + random31(&seed) % vio_min(most, room);
 		left -= s.lens[i];
 		if (i >= s.out_num)
 			in_len += s.lens[i];
 	}
-	s.written = rnd(&seed) % 2 ? in_len : rnd(&seed) % (in_len + 1);
+	s.written = random31(&seed) % 2 ? in_len : random31(&seed) % (in_len + 1);
 	return s;
 }
 
@@ -161,13 +156,13 @@ static void driver_send(struct driver *d)
 {
 	struct vio_seg segs[BURST][MAX_SEGS];
 	struct vio_drvq_buf bufs[BURST];
-	unsigned i, n = 1 + rnd(&d->seed) % BURST, num = d->run->num;
+	unsigned i, n = 1 + random31(&d->seed) % BURST, num = d->run->num;
 	int taken;
 
 	/* Sleepers work with few buffers for a while and then with many: now one side waits most of
 	 * the time, now the other. */
 	if (d->nr_idle == num)
-		d->window = d->run->sleeping ? vio_min(1u << rnd(&d->seed) % 9, num) : num;
+		d->window = d->run->sleeping ? vio_min(1u << random31(&d->seed) % 9, num) : num;
 	n = d->window > num - d->nr_idle ? vio_min(n, d->window - (num - d->nr_idle)) : 0;
 	n = (unsigned)vio_min((uint64_t)n, d->run->frames - d->sent);
 	for (i = 0; i < n; i++) {
@@ -223,7 +218,7 @@ static void *driver_thread(void *arg)
 		int n;
 
 		driver_send(&d);
-		n = vio_drvq_reap_burst(run->im.drv, done, 1 + rnd(&d.seed) % BURST);
+		n = vio_drvq_reap_burst(run->im.drv, done, 1 + random31(&d.seed) % BURST);
 		if (n < 0)
 			die(run, vio_vq_error_name(vio_drvq_error(run->im.drv)), d.reaped);
 		for (i = 0; (int)i < n; i++) {
@@ -235,7 +230,7 @@ static void *driver_thread(void *arg)
 			continue;
 		if (!run->sleeping) {
 			sched_yield();
-		} else if (!vio_drvq_notify_enable(run->im.drv, rnd(&d.seed) % 3 ? 0 : 20)) {
+		} else if (!vio_drvq_notify_enable(run->im.drv, random31(&d.seed) % 3 ? 0 : 20)) {
 			sleep_on(run, run->call, "driver waits for ever", d.reaped);
 			vio_drvq_notify_disable(run->im.drv);
 		}
@@ -288,14 +283,14 @@ static int device_pop(struct device *dev)
 {
 	struct vio_iov pool[POOL];
 	struct vio_chain *chains = &dev->held[dev->nr_held];
-	unsigned want = vio_min(1 + rnd(&dev->seed) % BURST, dev->run->num - dev->nr_held);
-	unsigned niov = rnd(&dev->seed) % 4 ? POOL : vio_devq_pool_min(dev->run->num);
+	unsigned want = vio_min(1 + random31(&dev->seed) % BURST, dev->run->num - dev->nr_held);
+	unsigned niov = random31(&dev->seed) % 4 ? POOL : vio_devq_pool_min(dev->run->num);
 	int i, n = vio_devq_pop_burst(dev->run->im.dev, dev->run->im.mem, chains, want, pool, niov);
 
 	if (n < 0)
 		die(dev->run, vio_vq_error_name(vio_devq_error(dev->run->im.dev)), dev->popped);
-	if (n > 1 && rnd(&dev->seed) % 8 == 0) {
-		unsigned back = 1 + rnd(&dev->seed) % (unsigned)(n - 1);
+	if (n > 1 && random31(&dev->seed) % 8 == 0) {
+		unsigned back = 1 + random31(&dev->seed) % (unsigned)(n - 1);
 
 		n -= (int)back;
 		vio_devq_unpop(dev->run->im.dev, &chains[n], back);
@@ -314,7 +309,7 @@ static void pick(struct device *dev, struct vio_chain *chains, unsigned n)
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
-		unsigned at = rnd(&dev->seed) % 4 ? 0 : rnd(&dev->seed) % dev->nr_held;
+		unsigned at = random31(&dev->seed) % 4 ? 0 : random31(&dev->seed) % dev->nr_held;
 
 		chains[i] = dev->held[at];
 		dev->held[at] = dev->held[--dev->nr_held];

@@ -14,6 +14,8 @@
 
 #include <vioduct/features.h>
 
+#include "random.h"
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct {
@@ -368,12 +370,8 @@ static void test_s9_mixed_sets(void **state)
 
 	(void)state;
 	for (int round = 0; round < 20000; round++) {
-		for (size_t i = 0; i < COUNT(w); i++) {
-			x ^= x << 13;
-			x ^= x >> 7;
-			x ^= x << 17;
-			w[i] = x;
-		}
+		for (size_t i = 0; i < COUNT(w); i++)
+			w[i] = random64(&x);
 		check_set(vio_features_make(w[0] | w[1], w[2] | w[3]));
 		check_set(vio_features_make(w[0] & w[1], w[2] & w[3]));
 	}

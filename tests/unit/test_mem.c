@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "mem/mem.h"
+#include "random.h"
 
 #define PAGE 4096u
 #define TOP  UINT64_MAX
@@ -284,36 +285,28 @@ static void test_user_addresses(void **state)
 
 static uint64_t seed = 42;
 
-static uint64_t rnd(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
 /* Against the definition: byte by byte. Small spaces, so that every edge is met often. */
 static void test_against_reference(void **state)
 {
 	(void)state;
 	for (int round = 0; round < 300; round++) {
-		uint64_t base = round % 3 == 0 ? TOP - 63 : rnd() % 4096;
+		uint64_t base = round % 3 == 0 ? TOP - 63 : random64(&seed) % 4096;
 		char *bytes[64] = { NULL };
 		struct vio_mem_region r[8];
 		struct vio_mem *m;
 		uint32_t n = 0, hint = 0;
 
-		for (uint64_t at = rnd() % 4; at < 64 && n < 8; n++) {
-			uint64_t size = vio_min(1 + rnd() % 16, 64 - at);
+		for (uint64_t at = random64(&seed) % 4; at < 64 && n < 8; n++) {
+			uint64_t size = vio_min(1 + random64(&seed) % 16, 64 - at);
 
 			r[n] = (struct vio_mem_region){ base + at, size, 0, memory + 1 + 100 * n };
 			for (uint64_t i = 0; i < size; i++)
 				bytes[at + i] = memory + 1 + 100 * n + i;
-			at += size + (rnd() % 2) * (rnd() % 5);
+			at += size + (random64(&seed) % 2) * (random64(&seed) % 5);
 		}
 		m = table(r, n);
 		for (int i = 0; i < 300; i++) {
-			uint64_t at = rnd() % 64, len = 1 + rnd() % 20;
+			uint64_t at = random64(&seed) % 64, len = 1 + random64(&seed) % 20;
 			bool mapped = true, straight = true;
 			struct vio_iov iov[20];
 			int pieces;
