@@ -17,6 +17,17 @@ uint32_t netframe_between(uint64_t *seed, uint32_t low, uint32_t high)
 	return low + (uint32_t)(netframe_random(seed) % ((uint64_t)high - low + 1));
 }
 
+uint32_t netframe_flatten(const struct vio_frame *f, uint8_t *to)
+{
+	uint32_t done = 0;
+
+	for (unsigned i = 0; i < f->iovcnt; i++) {
+		memcpy(to + done, f->iov[i].base, f->iov[i].len);
+		done += (uint32_t)f->iov[i].len;
+	}
+	return done;
+}
+
 static void put(uint8_t *p, uint32_t value, unsigned bytes)
 {
 	while (bytes--) {

@@ -42,6 +42,9 @@ struct netframe {
 	struct vio_net_meta meta;
 };
 
+/* The bytes of a frame in pieces, one after the other. Returns how many. */
+uint32_t netframe_flatten(const struct vio_frame *f, uint8_t *to);
+
 /* Builds what @spec says. */
 void netframe_build(struct netframe *f, const struct netframe_spec *spec, uint64_t *seed);
 

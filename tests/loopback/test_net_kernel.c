@@ -188,18 +188,6 @@ static void neutralise_id(const struct netframe *f, uint8_t *bytes)
 		vio_put_be32(bytes + f->split + 4, 0);
 }
 
-static uint32_t flatten(const struct vio_frame *f, uint8_t *to)
-{
-	uint32_t done = 0;
-	unsigned i;
-
-	for (i = 0; i < f->iovcnt; i++) {
-		memcpy(to + done, f->iov[i].base, f->iov[i].len);
-		done += (uint32_t)f->iov[i].len;
-	}
-	return done;
-}
-
 /* The next frame that has to come out: the next segment, or the whole frame, once. */
 static bool make_next(struct vio_gso *gso, struct vio_frame *f, uint8_t *to, uint32_t *len,
 		      unsigned index)
@@ -217,7 +205,7 @@ static bool make_next(struct vio_gso *gso, struct vio_frame *f, uint8_t *to, uin
 		assert_int_equal(vio_frame_complete_csum(&made, scratch, iov + 1, PIECES_MAX + 1),
 				 0);
 	}
-	*len = flatten(&made, to);
+	*len = netframe_flatten(&made, to);
 	return true;
 }
 

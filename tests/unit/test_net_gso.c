@@ -108,18 +108,6 @@ static void test_parse_refuses(void **state)
 
 /* ---- Segments against the slow reference ------------------------------------------------------ */
 
-static uint32_t flatten(const struct vio_frame *f, uint8_t *to)
-{
-	uint32_t done = 0;
-	unsigned i;
-
-	for (i = 0; i < f->iovcnt; i++) {
-		memcpy(to + done, f->iov[i].base, f->iov[i].len);
-		done += (uint32_t)f->iov[i].len;
-	}
-	return done;
-}
-
 /* Takes the identification out of an IPv6 fragment: any will do, as long as all have the same. */
 static void neutralise_id(const struct netframe *f, uint8_t *segment, unsigned index, uint32_t *id)
 {
@@ -156,7 +144,7 @@ static void check_cut(uint64_t *seed)
 		assert_true(out.iovcnt <= pieces + 1);
 		assert_int_equal(out.meta.flags, 0);
 		assert_int_equal(out.meta.gso_type, VIO_NET_HDR_GSO_NONE);
-		assert_int_equal(flatten(&out, got), len);
+		assert_int_equal(netframe_flatten(&out, got), len);
 		if (built.spec.gso_type == VIO_NET_HDR_GSO_UDP && built.spec.ipv6 &&
 		    gso.segments > 1)
 			neutralise_id(&built, got, i, &id);
