@@ -2,7 +2,6 @@
 /* vioduct bench: the choice of what is measured, and `vioduct bench driver`. */
 #include "bench.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,8 +48,9 @@ static int parse_sizes(char *text, struct bench_rounds *opt)
 	return opt->num_sizes ? 0 : tool_usage(COMMAND, "--size: needs a number of bytes");
 }
 
-static int parse_rounds_option(int c, struct bench_rounds *opt)
+static int parse_rounds_option(int c, void *ctx)
 {
+	struct bench_rounds *opt = ctx;
 	int64_t n = 0;
 	int ret;
 
@@ -83,19 +83,9 @@ int bench_parse_rounds(int argc, char **argv, struct bench_rounds *opt)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	int c, ret = 0;
+	int ret;
 
-	opterr = 0;
-	optind = 1;
-	while (!ret && (c = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
-		if (c == 'h') {
-			tool_help(&tool_bench);
-			exit(TOOL_OK);
-		}
-		if (c == '?' || c == ':')
-			return tool_bad_option(COMMAND, argv, c);
-		ret = parse_rounds_option(c, opt);
-	}
+	ret = tool_parse(&tool_bench, argc, argv, ":", long_options, parse_rounds_option, opt);
 	if (!ret && optind < argc)
 		ret = tool_usage(COMMAND,
 				 "%s: expected driver, device, limit, latency or an option (see "
@@ -193,8 +183,9 @@ static const struct option driver_long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static int parse_driver_option(int c, struct driver_options *opt)
+static int parse_driver_option(int c, void *ctx)
 {
+	struct driver_options *opt = ctx;
 	struct bench_conf *conf = &opt->conf;
 	int64_t n = 0;
 	int ret;
@@ -259,19 +250,10 @@ static int check_driver(const struct driver_options *opt)
 
 static int parse_driver(int argc, char **argv, struct driver_options *opt)
 {
-	int c, ret = 0;
+	int ret;
 
-	opterr = 0;
-	optind = 1;
-	while (!ret && (c = getopt_long(argc, argv, ":", driver_long_options, NULL)) != -1) {
-		if (c == 'h') {
-			tool_help(&tool_bench);
-			exit(TOOL_OK);
-		}
-		if (c == '?' || c == ':')
-			return tool_bad_option(COMMAND, argv, c);
-		ret = parse_driver_option(c, opt);
-	}
+	ret = tool_parse(&tool_bench, argc, argv, ":", driver_long_options, parse_driver_option,
+			 opt);
 	if (ret)
 		return ret;
 	if (optind < argc)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vioduct features: feature words to names and back. */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,29 +112,13 @@ static int list_all(void)
 
 static int run(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct vio_features f = vio_features_make(0, 0);
-	bool json = false, any_name = false;
-	int c, i, ret;
+	bool json, any_name = false;
+	int i, ret;
 
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			json = true;
-			break;
-		case 'h':
-			tool_help(&tool_features);
-			return TOOL_OK;
-		default:
-			return tool_bad_option("features", argv, c);
-		}
-	}
+	ret = tool_parse_json(&tool_features, argc, argv, &json);
+	if (ret)
+		return ret;
 	if (optind == argc)
 		return list_all();
 	for (i = optind; i < argc; i++) {

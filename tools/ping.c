@@ -9,7 +9,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +39,7 @@ struct options {
 	int64_t count, size;
 	double interval;
 	int family; /* 4, 6, or 0 as the addresses say */
-	bool have_via, json;
+	bool have_via, server, json;
 };
 
 struct slot {
@@ -506,14 +505,16 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static int parse_option(int c, struct options *opt, bool *server)
+static int parse_option(int c, void *ctx)
 {
+	struct options *opt = ctx;
+
 	switch (c) {
 	case 'v':
 		opt->have_via = true;
 		return front_address(COMMAND, "--via", optarg, &opt->via);
 	case 'l':
-		*server = true;
+		opt->server = true;
 		return 0;
 	case 'a':
 		opt->address = optarg;
@@ -538,23 +539,12 @@ static int parse_option(int c, struct options *opt, bool *server)
 
 static int parse(int argc, char **argv, struct options *opt)
 {
-	bool server = false;
-	int c, ret = 0;
+	int ret;
 
-	opterr = 0;
-	optind = 1;
-	while (!ret && (c = getopt_long(argc, argv, ":46c:i:s:", long_options, NULL)) != -1) {
-		if (c == 'h') {
-			tool_help(&tool_ping);
-			exit(TOOL_OK);
-		}
-		if (c == '?' || c == ':')
-			return tool_bad_option(COMMAND, argv, c);
-		ret = parse_option(c, opt, &server);
-	}
+	ret = tool_parse(&tool_ping, argc, argv, ":46c:i:s:", long_options, parse_option, opt);
 	if (ret)
 		return ret;
-	opt->via.server |= server;
+	opt->via.server |= opt->server;
 	if (!opt->have_via)
 		return tool_usage(COMMAND, "--via vhost-user:PATH is needed (see vioduct ping "
 					   "--help)");

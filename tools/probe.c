@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* vioduct probe: what a device offers. */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,29 +171,13 @@ static int probe(const struct front_conf *conf, bool json)
 
 static int run(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct front_conf conf = { .memory = 4 << 20 };
-	bool json = false;
-	int c;
+	bool json;
+	int ret;
 
-	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			json = true;
-			break;
-		case 'h':
-			tool_help(&tool_probe);
-			return TOOL_OK;
-		default:
-			return tool_bad_option(COMMAND, argv, c);
-		}
-	}
+	ret = tool_parse_json(&tool_probe, argc, argv, &json);
+	if (ret)
+		return ret;
 	if (optind + 1 != argc)
 		return tool_usage(COMMAND,
 				  "one device is needed, as vhost-user:PATH[,server]; %d "

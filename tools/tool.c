@@ -2,7 +2,6 @@
 #include "tool.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -98,4 +97,42 @@ int tool_bad_option(const char *command, char **argv, int result)
 		return tool_usage(command, "%s: needs a value (see vioduct %s --help)", what,
 				  command);
 	return tool_usage(command, "%s: no such option (see vioduct %s --help)", what, command);
+}
+
+int tool_parse(const struct tool_command *command, int argc, char **argv, const char *short_options,
+	       const struct option *options, int (*take)(int c, void *ctx), void *ctx)
+{
+	int c, ret = 0;
+
+	opterr = 0;
+	optind = 1;
+	while (!ret && (c = getopt_long(argc, argv, short_options, options, NULL)) != -1) {
+		if (c == 'h') {
+			tool_help(command);
+			exit(TOOL_OK);
+		}
+		if (c == '?' || c == ':')
+			return tool_bad_option(command->name, argv, c);
+		ret = take(c, ctx);
+	}
+	return ret;
+}
+
+static int take_json(int c, void *ctx)
+{
+	(void)c;
+	*(bool *)ctx = true;
+	return 0;
+}
+
+int tool_parse_json(const struct tool_command *command, int argc, char **argv, bool *json)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+
+	*json = false;
+	return tool_parse(command, argc, argv, ":", options, take_json, json);
 }

@@ -3,6 +3,7 @@
 #ifndef TOOL_H
 #define TOOL_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -43,5 +44,16 @@ int tool_features_option(const char *command, const char *option, char *text,
 
 /* What getopt_long() could not make sense of: says it. Returns TOOL_USAGE. */
 int tool_bad_option(const char *command, char **argv, int result);
+
+/*
+ * Reads options: each goes to @take, its value in optarg, which returns 0, or TOOL_USAGE after a
+ * message. @short_options begins with ':'. 'h' is --help, which is answered and ends the process. 0,
+ * or TOOL_USAGE after a message; argv[optind] is then the first that is no option.
+ */
+int tool_parse(const struct tool_command *command, int argc, char **argv, const char *short_options,
+	       const struct option *options, int (*take)(int c, void *ctx), void *ctx);
+
+/* The same for a command that has --json alone. */
+int tool_parse_json(const struct tool_command *command, int argc, char **argv, bool *json);
 
 #endif
