@@ -47,6 +47,12 @@ def program():
     assert paths.REFERENCE or os.access(paths.VIODUCT, os.X_OK), "no program at " + paths.VIODUCT
 
 
+@pytest.fixture
+def ours():
+    if paths.REFERENCE:
+        pytest.skip("about our program only")
+
+
 @pytest.fixture(scope="session")
 def image():
     return Image()

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from lib import traffic
-from lib.rig import TapRig, ping
+from lib.rig import TapRig, configured, ping
 from lib.vioduct import new_drops
 
 SECONDS = 3
@@ -17,22 +17,12 @@ CAPTURED_BYTES = 4 << 20
 
 @pytest.fixture(scope="module", params=["modern", "legacy", "packed", "two-pairs"])
 def rig(request, image):
-    rig = TapRig(image, request.param)
-    try:
-        rig.configure()
-        yield rig
-    finally:
-        rig.close()
+    yield from configured(TapRig(image, request.param))
 
 
 @pytest.fixture(scope="module")
 def bare(image):
-    rig = TapRig(image, "bare")
-    try:
-        rig.configure()
-        yield rig
-    finally:
-        rig.close()
+    yield from configured(TapRig(image, "bare"))
 
 
 def bad_checksums(path):
@@ -173,10 +163,4 @@ def test_jumbo_frames(rig):
 @pytest.mark.parametrize("reverse", [False, True], ids=["from-guest", "to-guest"])
 def test_a_minute_of_tcp_drops_nothing(rig, reverse):
     with traffic.Iperf3Server(netns=rig.inside, address=rig.near) as server:
-        before = rig.snapshot()
-        rate, _ = traffic.iperf3(rig.guest, server, rig.near, 60, reverse)
-        after = rig.snapshot()
-    print("%s %s: %.2f Gbit/s" % (rig.form, "to guest" if reverse else "from guest", rate / 1e9))
-    assert rate > 0
-    if before:
-        assert new_drops(before, after) == {}
+        rig.check_minute(server, rig.near, reverse)

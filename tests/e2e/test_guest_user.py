@@ -10,7 +10,7 @@ import pytest
 
 from lib import paths, traffic
 from lib.process import poll
-from lib.rig import UserRig, ping
+from lib.rig import UserRig, configured, ping
 from lib.vioduct import new_drops
 
 MIB = 1 << 20
@@ -19,12 +19,7 @@ SIZE = 16 * MIB
 
 @pytest.fixture(scope="module", params=["modern", "legacy", "packed", "two-pairs"])
 def rig(request, image):
-    rig = UserRig(image, request.param)
-    try:
-        rig.lease = rig.configure()
-        yield rig
-    finally:
-        rig.close()
+    yield from configured(UserRig(image, request.param))
 
 
 def test_dhcp_gives_the_usual_address(rig):
@@ -133,10 +128,4 @@ def test_forwarded_port_reaches_the_guest(rig):
 @pytest.mark.parametrize("reverse", [False, True], ids=["from-guest", "to-guest"])
 def test_a_minute_of_tcp_drops_nothing(rig, reverse):
     with traffic.Iperf3Server() as server:
-        before = rig.snapshot()
-        rate, _ = traffic.iperf3(rig.guest, server, "10.0.2.2", 60, reverse)
-        after = rig.snapshot()
-    print("%s %s: %.2f Gbit/s" % (rig.form, "to guest" if reverse else "from guest", rate / 1e9))
-    assert rate > 0
-    if before:
-        assert new_drops(before, after) == {}
+        rig.check_minute(server, rig.far, reverse)

@@ -23,10 +23,7 @@ SET_VRING_ADDR, SET_VRING_BASE = 9, 10
 MRG_RXBUF = 1 << 15
 
 
-@pytest.fixture(autouse=True)
-def ours():
-    if paths.REFERENCE:
-        pytest.skip("about our program only")
+pytestmark = pytest.mark.usefixtures("ours")
 
 
 def test_connection_is_accepted_soon_after_exec(scratch):
@@ -133,17 +130,6 @@ PORT_BYTES = 64 << 10
 RING = 1024
 
 
-def own_memory(pid):
-    """Resident bytes of the process, without what is the guests'."""
-    values = {}
-    with open("/proc/%d/smaps_rollup" % pid) as handle:
-        for line in handle:
-            words = line.split()
-            if words[-1] == "kB":
-                values[words[0].rstrip(":")] = int(words[1]) * 1024
-    return values["Pss"] - values["Pss_Shmem"]
-
-
 def idle_guest(path):
     """A front end that has handed over memory and both rings of a pair, with receive buffers in one
     of them, and then does nothing."""
@@ -189,9 +175,9 @@ def test_many_idle_ports_cost_little(scratch, backend):
             device.wait_listening()
             if system.sanitized(device.pid):
                 pytest.skip("built with a sanitizer")
-            figures = [own_memory(device.pid)]
+            figures = [system.own_memory(device.pid)]
             guests = [idle_guest(path) for path in paths_of]
-            figures.append(own_memory(device.pid))
+            figures.append(system.own_memory(device.pid))
             if ports == PORTS:
                 assert system.system_calls(device.pid, IDLE_SECONDS) == []
             for guest in guests:
@@ -202,7 +188,7 @@ def test_many_idle_ports_cost_little(scratch, backend):
                 else:
                     vioduct.bench_driver(path, "txonly", 2000, 1514)
             guests = [idle_guest(path) for path in paths_of]
-            figures.append(own_memory(device.pid))
+            figures.append(system.own_memory(device.pid))
             for guest in guests:
                 guest.close()
             used[ports] = figures

@@ -13,11 +13,7 @@ from lib.rig import GUEST_MAC, ping
 from lib.testpmd import Testpmd
 from lib.vioduct import Device
 
-
-@pytest.fixture(autouse=True)
-def ours():
-    if paths.REFERENCE:
-        pytest.skip("about our program only")
+pytestmark = pytest.mark.usefixtures("ours")
 
 
 def user_device(path):

@@ -15,7 +15,7 @@ import shutil
 
 from . import netns, paths, traffic
 from .guest import DHCP, Guest, pairs_of, qemu_tap, qemu_user, vhost_user
-from .vioduct import Device
+from .vioduct import Device, new_drops
 
 GUEST_MAC = "52:54:00:12:34:56"
 
@@ -34,6 +34,17 @@ class Rig:
         """Counters of our device; None with QEMU's own back end, which has none to show."""
         return self.device.snapshot() if self.device else None
 
+    def check_minute(self, server, address, reverse):
+        """A minute of TCP, in which our device drops nothing."""
+        before = self.snapshot()
+        rate, _ = traffic.iperf3(self.guest, server, address, 60, reverse)
+        after = self.snapshot()
+        print("%s %s: %.2f Gbit/s"
+              % (self.form, "to guest" if reverse else "from guest", rate / 1e9))
+        assert rate > 0
+        if before:
+            assert new_drops(before, after) == {}
+
     def close(self):
         if self.guest:
             self.guest.end()
@@ -44,6 +55,7 @@ class Rig:
 
 class UserRig(Rig):
     far = "10.0.2.2"
+    lease = None  # what configure() was told
 
     def __init__(self, image, form, reference=paths.REFERENCE, device_options=()):
         self.form = form
@@ -66,8 +78,8 @@ class UserRig(Rig):
             raise
 
     def configure(self):
-        """The guest's address by DHCP; returns what the lease said."""
-        return self.guest.run(DHCP, timeout=40)
+        """The guest's address by DHCP."""
+        self.lease = self.guest.run(DHCP, timeout=40)
 
 
 class TapRig(Rig):
@@ -142,6 +154,15 @@ class TapRig(Rig):
         super().close()
         for namespace in self.namespaces:
             namespace.remove()
+
+
+def configured(rig):
+    """For a fixture: a rig that is configured, and closed at the end."""
+    try:
+        rig.configure()
+        yield rig
+    finally:
+        rig.close()
 
 
 def ping(guest, address, count=3, size=56, wait=2):

@@ -32,15 +32,27 @@ def mappings(pid):
     return sorted(found)
 
 
-def memory(pid):
-    """(proportional, private) resident bytes."""
+def _rollup(pid):
+    """Bytes by the kernel's names."""
     values = {}
     with open("/proc/%d/smaps_rollup" % pid) as handle:
         for line in handle:
             words = line.split()
             if words[-1] == "kB":
                 values[words[0].rstrip(":")] = int(words[1]) * 1024
+    return values
+
+
+def memory(pid):
+    """(proportional, private) resident bytes."""
+    values = _rollup(pid)
     return values["Pss"], values["Private_Clean"] + values["Private_Dirty"]
+
+
+def own_memory(pid):
+    """Resident bytes of the process, without what is the guests'."""
+    values = _rollup(pid)
+    return values["Pss"] - values["Pss_Shmem"]
 
 
 def sanitized(pid):
