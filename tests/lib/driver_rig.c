@@ -245,6 +245,17 @@ void rig_send(struct rig *r, uint32_t len, uint8_t fill)
 	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
 }
 
+struct vio_buf *rig_fill(struct rig *r, unsigned n)
+{
+	struct vio_buf *buf;
+
+	for (unsigned i = 0; i < n; i++)
+		rig_send(r, 60, 1);
+	buf = rig_frame(r, 60, 1);
+	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 0);
+	return buf;
+}
+
 void rig_free(struct rig *r, struct vio_buf *buf)
 {
 	vio_pool_put(r->pool, &buf, 1);

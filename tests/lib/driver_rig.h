@@ -61,6 +61,8 @@ void rig_stats(struct rig *r, unsigned queue, struct vio_driver_stats *stats);
 struct vio_buf *rig_frame(struct rig *r, uint32_t len, uint8_t fill);
 /* Sends one such frame, which must be taken. */
 void rig_send(struct rig *r, uint32_t len, uint8_t fill);
+/* Sends as many as the ring holds, which is @n, and one more, which is turned away: that one. */
+struct vio_buf *rig_fill(struct rig *r, unsigned n);
 void rig_free(struct rig *r, struct vio_buf *buf);
 
 #endif

@@ -77,15 +77,21 @@ static void q13_back_end_takes_k_of_n_and_nothing_is_lost_or_doubled(void **stat
 	bed_close(&r);
 }
 
+/* With frame 0 held, because the back end takes none. */
+static void open_held(struct bed *r)
+{
+	bed_open(r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
+	send_numbered(r, 0, 0);
+	r->fb->take = 0;
+	assert_int_equal(bed_turn(r, 0), -EAGAIN);
+}
+
 static void q13_busy_back_end_holds_and_resumes(void **state)
 {
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
-	send_numbered(&r, 0, 0);
-	r.fb->take = 0;
-	assert_int_equal(bed_turn(&r, 0), -EAGAIN);
+	open_held(&r);
 	assert_true(vio_device_tx_held(r.dev, 0));
 	assert_true(vio_device_tx_pending(r.dev, 0));
 	assert_int_equal(bed_turn(&r, 0), -EAGAIN);
@@ -129,11 +135,8 @@ static void q13_link_down_completes_and_drops(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
-	/* Held when the link goes down: must not stay so. */
-	send_numbered(&r, 0, 0);
-	r.fb->take = 0;
-	assert_int_equal(bed_turn(&r, 0), -EAGAIN);
+	open_held(&r);
+	/* Must not stay so when the link goes down. */
 	vio_device_set_link(r.dev, false);
 	send_numbered(&r, 0, 1);
 	assert_int_equal(bed_turn(&r, 0), 2);
@@ -171,10 +174,7 @@ static void q13_a_queue_that_stopped_or_broke_is_not_held(void **state)
 	struct bed r;
 
 	(void)state;
-	bed_open(&r, &(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
-	send_numbered(&r, 0, 0);
-	r.fb->take = 0;
-	assert_int_equal(bed_turn(&r, 0), -EAGAIN);
+	open_held(&r);
 	vio_device_queue_break(r.dev, 1, VIO_VQ_MEMORY_GONE);
 	assert_int_equal(r.broken[1], 1);
 	assert_int_equal(r.why[1], VIO_VQ_MEMORY_GONE);

@@ -485,10 +485,7 @@ static void test_l2_paired_tx(void **state)
 	unsigned i;
 
 	rig_start(r);
-	for (i = 0; i < 64; i++)
-		rig_send(r, 60, 1);
-	buf = rig_frame(r, 60, 1);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 0);
+	buf = rig_fill(r, 64);
 	rig_free(r, buf);
 	for (i = 0; i < 20; i++)
 		fake_take(&r->dev, 1, frame, sizeof(frame), NULL);

@@ -10,37 +10,7 @@
 #include <string.h>
 
 #include "base/endian.h"
-#include "lib/fakedev.h"
-
-struct rig {
-	struct fake_host h;
-	struct fake_dev dev;
-	struct vio_driver *drv;
-	struct vio_pool *pool;
-	struct vio_error err;
-};
-
-static int setup(void **state)
-{
-	static struct rig rig;
-
-	memset(&rig, 0, sizeof(rig));
-	fake_host_init(&rig.h);
-	fake_dev_init(&rig.dev, &rig.h);
-	*state = &rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-
-	vio_driver_release(r->drv);
-	vio_pool_destroy(r->pool);
-	fake_dev_done(&r->dev);
-	fake_host_done(&r->h);
-	return 0;
-}
+#include "lib/driver_rig.h"
 
 static int probe(struct rig *r, const struct vio_driver_opts *opts)
 {
@@ -55,7 +25,7 @@ static int probe(struct rig *r, const struct vio_driver_opts *opts)
 
 static void make_pool(struct rig *r)
 {
-	assert_int_equal(vio_pool_create(&r->h.host, 2048, 2048, &r->pool), 0);
+	assert_int_equal(vio_pool_create(&r->h.host, RIG_POOL, 2048, &r->pool), 0);
 }
 
 static struct vio_rxq_conf rx_conf(struct rig *r)
@@ -291,7 +261,7 @@ static void test_p2_every_allocation_fails_in_turn(void **state)
 		r->h.fail_after = -1;
 		vio_driver_release(r->drv);
 		r->drv = NULL;
-		assert_int_equal(vio_pool_available(r->pool), 2048);
+		assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
 		assert_int_equal(r->h.dma_live, 1); /* the pool */
 	}
 	assert_true(done);
@@ -472,7 +442,7 @@ static void test_l4_stop_gives_everything_back(void **state)
 		assert_int_equal(fake_send(&r->dev, 0, "0123456789abcdef", 16, NULL), 1);
 		assert_int_equal(vio_driver_stop(r->drv), 0);
 		assert_int_equal(r->dev.status, 0);
-		assert_int_equal(vio_pool_available(r->pool), 2048);
+		assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
 		assert_int_equal(info(r).state, VIO_DRIVER_CONFIGURED);
 		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), -ESHUTDOWN);
 		assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -ESHUTDOWN);
@@ -491,7 +461,7 @@ static void test_start_fails_unwound(void **state)
 	configure(r, 1, 1);
 	r->dev.setup_error = -EIO;
 	assert_int_equal(vio_driver_start(r->drv, &r->err), -EIO);
-	assert_int_equal(vio_pool_available(r->pool), 2048);
+	assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
 	assert_int_equal(info(r).state, VIO_DRIVER_CONFIGURED);
 	r->dev.setup_error = 0;
 	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
@@ -508,7 +478,7 @@ static void test_reset_forgets_queues(void **state)
 	assert_int_equal(vio_driver_reset(r->drv, &r->err), 0);
 	assert_int_equal(info(r).state, VIO_DRIVER_PROBED);
 	assert_int_equal(info(r).nb_rx, 0);
-	assert_int_equal(vio_pool_available(r->pool), 2048);
+	assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), -EINVAL);
 	assert_int_equal(vio_driver_start(r->drv, &r->err), -EINVAL);
 }
@@ -595,7 +565,7 @@ static void test_u15_registry(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_u5_order),
 		T(test_u5_accepted_is_closed_subset),

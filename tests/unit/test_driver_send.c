@@ -180,10 +180,7 @@ static void test_u8_tx_interrupt(void **state)
 
 	rig_start(r);
 	assert_int_equal(vio_driver_intr_enable(r->drv, 1), 0);
-	for (i = 0; i < 64; i++)
-		rig_send(r, 60, 1);
-	buf = rig_frame(r, 60, 1);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 0);
+	buf = rig_fill(r, 64);
 	for (i = 1; i <= 64 && at == 0; i++) {
 		struct vio_virtq_avail *avail = fake_avail(&r->dev, 1);
 
@@ -221,15 +218,11 @@ static void test_u8_armed_until_woken(void **state)
 {
 	struct rig *r = *state;
 	struct vio_buf *buf;
-	unsigned i;
 
 	r->ring = 16;
 	rig_start(r);
 	assert_int_equal(vio_driver_intr_enable(r->drv, 1), 0);
-	for (i = 0; i < 16; i++)
-		rig_send(r, 60, 1);
-	buf = rig_frame(r, 60, 1);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 0);
+	buf = rig_fill(r, 16);
 	take(r, 9);
 	assert_true(vio_driver_interrupt(r->drv, 1));
 	assert_int_equal(vio_driver_tx_reap(r->drv, 0, 16), 9);
@@ -251,13 +244,9 @@ static void test_l2_sender_is_not_woken_by_itself(void **state)
 {
 	struct rig *r = *state;
 	struct vio_buf *buf;
-	unsigned i;
 
 	rig_start(r);
-	for (i = 0; i < 64; i++)
-		rig_send(r, 60, 1);
-	buf = rig_frame(r, 60, 1);
-	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 0);
+	buf = rig_fill(r, 64);
 	take(r, 64);
 	assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), 1);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 0);
