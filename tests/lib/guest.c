@@ -115,9 +115,9 @@ struct vio_devq_setup guest_queue_setup(const struct guest_queue *q, uint32_t ba
 /* ---- By hand, in any format ---------------------------------------------------------------- */
 
 /* In a split ring the index counts on. */
-static struct packed_pos forward(const struct guest_queue *q, struct packed_pos at, uint32_t n)
+static struct lap_pos forward(const struct guest_queue *q, struct lap_pos at, uint32_t n)
 {
-	return packed_forward(at, n, q->packed ? q->num : UINT32_MAX);
+	return lap_forward(at, n, q->packed ? q->num : UINT32_MAX);
 }
 
 uint16_t *guest_queue_flags(struct guest_queue *q, unsigned i)
@@ -131,7 +131,7 @@ static uint16_t post_packed(struct guest_queue *q, const struct vio_virtq_desc *
 	uint16_t id = (uint16_t)q->post_at.off;
 
 	for (unsigned i = n; i-- > 0;) {
-		struct packed_pos at = forward(q, q->post_at, i);
+		struct lap_pos at = forward(q, q->post_at, i);
 		struct vio_pvirtq_desc *to = &q->pdesc[at.off];
 
 		to->addr = vio_le64(d[i].addr);
@@ -140,7 +140,7 @@ static uint16_t post_packed(struct guest_queue *q, const struct vio_virtq_desc *
 		vio_store_release(
 			&to->flags,
 			vio_le16((uint16_t)(d[i].flags | (i + 1 < n ? VIO_DESC_F_NEXT : 0) |
-					    packed_avail(at))));
+					    lap_avail(at))));
 	}
 	q->post_at = forward(q, q->post_at, n);
 	return id;
@@ -186,7 +186,7 @@ static bool look(const struct guest_queue *q, struct guest_used *used)
 		uint16_t flags = vio_le16(vio_load_acquire(&d->flags));
 
 		*used = (struct guest_used){ vio_le16(d->id), vio_le32(d->len), 1 };
-		return (flags & PACKED_OWNER) == packed_used(q->take_at);
+		return (flags & PACKED_OWNER) == lap_used(q->take_at);
 	}
 	*used = (struct guest_used){ vio_le32(q->used->ring[q->take_at.off % q->num].id),
 				     vio_le32(q->used->ring[q->take_at.off % q->num].len), 1 };

@@ -14,7 +14,7 @@
 #include <vioduct/ring.h>
 #include <vioduct/virtio.h>
 
-#include "packed_pos.h"
+#include "lap_pos.h"
 
 #define GUEST_REGIONS 3
 #define GUEST_BASE    UINT64_C(0x100000000)
@@ -51,9 +51,9 @@ struct guest_queue {
 	struct vio_pvirtq_desc *pdesc;
 
 	/* by hand, in any format */
-	struct packed_pos post_at, take_at; /* packed: where; split: off counts the index */
-	uint16_t next_desc;		    /* split: descriptors are taken in a circle */
-	uint16_t *ids, *slots;		    /* of what was posted, in that order: a circle of num */
+	struct lap_pos post_at, take_at; /* packed: where; split: off counts the index */
+	uint16_t next_desc;		 /* split: descriptors are taken in a circle */
+	uint16_t *ids, *slots;		 /* of what was posted, in that order: a circle of num */
 	uint32_t posted, taken;
 };
 

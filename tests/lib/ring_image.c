@@ -114,7 +114,7 @@ void image_open(struct ring_image *im, uint32_t num, uint64_t features)
 		im->used_event = &im->avail->ring[num];
 		im->avail_event = (uint16_t *)(void *)&im->used->ring[num];
 	}
-	im->avail_at = im->used_at = (struct packed_pos){ 0, true };
+	im->avail_at = im->used_at = (struct lap_pos){ 0, true };
 	im->slots = must(calloc(65536, sizeof(*im->slots)), "memory");
 	im->order = must(calloc(65536, sizeof(*im->order)), "memory");
 	im->drv_storage = must(aligned_alloc(64, vio_drvq_bytes(num, features)), "driver storage");
@@ -188,17 +188,17 @@ bool image_holds(const struct ring_image *im, const void *p, size_t len)
 
 /* ---- Places -------------------------------------------------------------------------------- */
 
-static struct packed_pos forward(const struct ring_image *im, struct packed_pos at, uint32_t n)
+static struct lap_pos forward(const struct ring_image *im, struct lap_pos at, uint32_t n)
 {
-	return packed_forward(at, n, im->num);
+	return lap_forward(at, n, im->num);
 }
 
-static bool is(const struct ring_image *im, struct packed_pos at, uint16_t bits)
+static bool is(const struct ring_image *im, struct lap_pos at, uint16_t bits)
 {
 	return (im->pdesc[at.off].flags & PACKED_OWNER) == bits;
 }
 
-static uint16_t encode(struct packed_pos at)
+static uint16_t encode(struct lap_pos at)
 {
 	return (uint16_t)(at.off | (at.wrap ? VIO_RING_EVENT_WRAP : 0u));
 }
@@ -243,17 +243,16 @@ static uint16_t post_split(struct ring_image *im, const struct vio_virtq_desc *d
 /* The head's flags last. Only the last descriptor has an id. */
 static uint16_t post_packed(struct ring_image *im, const struct vio_virtq_desc *d, unsigned n)
 {
-	struct packed_pos at = forward(im, im->avail_at, n);
+	struct lap_pos at = forward(im, im->avail_at, n);
 	uint16_t id = (uint16_t)(im->avail_at.off + (im->posted & 1 ? 0x8000u : 0));
 	unsigned i;
 
 	for (i = n; i-- > 0;) {
 		at = forward(im, im->avail_at, i);
-		im->pdesc[at.off] =
-			(struct vio_pvirtq_desc){ d[i].addr, d[i].len, i + 1 < n ? 0xdead : id,
-						  (uint16_t)(d[i].flags |
-							     (i + 1 < n ? VIO_DESC_F_NEXT : 0) |
-							     packed_avail(at)) };
+		im->pdesc[at.off] = (struct vio_pvirtq_desc){
+			d[i].addr, d[i].len, i + 1 < n ? 0xdead : id,
+			(uint16_t)(d[i].flags | (i + 1 < n ? VIO_DESC_F_NEXT : 0) | lap_avail(at))
+		};
 	}
 	im->avail_at = forward(im, im->avail_at, n);
 	return id;
@@ -299,7 +298,7 @@ bool image_take_used(struct ring_image *im, struct image_used *used)
 	if (im->packed) {
 		const struct vio_pvirtq_desc *d = &im->pdesc[im->used_at.off];
 
-		if (!is(im, im->used_at, packed_used(im->used_at)))
+		if (!is(im, im->used_at, lap_used(im->used_at)))
 			return false;
 		*used = (struct image_used){ .id = d->id,
 					     .len = d->len,
@@ -371,7 +370,7 @@ static void next_packed(struct ring_image *im, struct image_chain *chain)
 
 	do {
 		d = &im->pdesc[im->avail_at.off];
-		if (!is(im, im->avail_at, packed_avail(im->avail_at)))
+		if (!is(im, im->avail_at, lap_avail(im->avail_at)))
 			must(NULL, "available descriptor in a list");
 		chain->slots++;
 		if (d->flags & VIO_DESC_F_INDIRECT)
@@ -386,7 +385,7 @@ static void next_packed(struct ring_image *im, struct image_chain *chain)
 bool image_next_chain(struct ring_image *im, struct image_chain *chain)
 {
 	memset(chain, 0, sizeof(*chain));
-	if (im->packed ? !is(im, im->avail_at, packed_avail(im->avail_at)) :
+	if (im->packed ? !is(im, im->avail_at, lap_avail(im->avail_at)) :
 			 im->avail->idx == im->next_avail)
 		return false;
 	if (im->packed)
@@ -414,7 +413,7 @@ static void write_used(struct ring_image *im, uint32_t id, uint32_t len, unsigne
 		im->pdesc[im->used_at.off].id = (uint16_t)id;
 		im->pdesc[im->used_at.off].len = len;
 		im->pdesc[im->used_at.off].flags =
-			(uint16_t)(packed_used(im->used_at) | (len ? VIO_DESC_F_WRITE : 0));
+			(uint16_t)(lap_used(im->used_at) | (len ? VIO_DESC_F_WRITE : 0));
 		im->used_at = forward(im, im->used_at, slots);
 	} else {
 		im->used->ring[im->next_used % im->num] = (struct vio_virtq_used_elem){ id, len };
@@ -447,8 +446,8 @@ static void want(struct vio_pvirtq_event *event, bool on)
 	event->flags = on ? VIO_RING_EVENT_ENABLE : VIO_RING_EVENT_DISABLE;
 }
 
-static void want_at(const struct ring_image *im, struct vio_pvirtq_event *event,
-		    struct packed_pos at, int ahead)
+static void want_at(const struct ring_image *im, struct vio_pvirtq_event *event, struct lap_pos at,
+		    int ahead)
 {
 	at = forward(im, at, (uint32_t)(ahead + 2 * (int)im->num));
 	event->desc = encode(at);
@@ -488,7 +487,7 @@ void image_want_kick_at(struct ring_image *im, int ahead)
 }
 
 static bool would(const struct ring_image *im, const struct vio_pvirtq_event *event,
-		  struct packed_pos at, unsigned n)
+		  struct lap_pos at, unsigned n)
 {
 	if (event->flags != VIO_RING_EVENT_DESC)
 		return event->flags == VIO_RING_EVENT_ENABLE && n > 0;

@@ -18,7 +18,7 @@
 #include <vioduct/ring.h>
 #include <vioduct/virtio.h>
 
-#include "packed_pos.h"
+#include "lap_pos.h"
 
 #define IMAGE_BASE   0x100000000ull /* guest address of the first region */
 #define IMAGE_REGION (1u << 20)	    /* bytes of each */
@@ -95,12 +95,12 @@ struct ring_image {
 	void *drv_storage, *dev_storage;
 
 	/* of the hand-written side */
-	uint16_t next_avail, next_used;	     /* split: indices */
-	struct packed_pos avail_at, used_at; /* packed */
-	uint16_t next_desc;		     /* split: where image_post() goes on in the table */
-	uint16_t *slots;		     /* by id: descriptors of what is posted */
-	uint16_t *order;		     /* ids in the order in which they were posted */
-	uint32_t posted, returned;	     /* how many; free-running */
+	uint16_t next_avail, next_used;	  /* split: indices */
+	struct lap_pos avail_at, used_at; /* packed */
+	uint16_t next_desc;		  /* split: where image_post() goes on in the table */
+	uint16_t *slots;		  /* by id: descriptors of what is posted */
+	uint16_t *order;		  /* ids in the order in which they were posted */
+	uint32_t posted, returned;	  /* how many; free-running */
 };
 
 /* Memory and areas, all zero; aborts when there is none. */

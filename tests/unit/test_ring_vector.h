@@ -205,9 +205,9 @@ static void assert_same_memory(const struct twins *t)
 	assert_memory_equal(t->s[0].high, t->s[1].high, HIGH_SIZE);
 }
 
-static struct packed_pos forward(const struct twins *t, struct packed_pos at, uint32_t n)
+static struct lap_pos forward(const struct twins *t, struct lap_pos at, uint32_t n)
 {
-	return packed_forward(at, n, t->num);
+	return lap_forward(at, n, t->num);
 }
 
 /* What one side asks to be told of, anything. @area is the one that it writes. */

@@ -14,13 +14,13 @@
 /* ---- The driver by hand: buffers ------------------------------------------------------------- */
 
 struct drv_hand {
-	uint16_t avail_idx;	 /* split */
-	uint32_t next_head;	 /* where free ones are looked for */
-	bool busy[MAX_NUM];	 /* descriptors */
-	uint16_t link[MAX_NUM];	 /* the next one of the same chain */
-	struct packed_pos avail; /* packed */
-	uint32_t in_use;	 /* descriptors */
-	unsigned run;		 /* buffers that are to be like the last one */
+	uint16_t avail_idx;	/* split */
+	uint32_t next_head;	/* where free ones are looked for */
+	bool busy[MAX_NUM];	/* descriptors */
+	uint16_t link[MAX_NUM]; /* the next one of the same chain */
+	struct lap_pos avail;	/* packed */
+	uint32_t in_use;	/* descriptors */
+	unsigned run;		/* buffers that are to be like the last one */
 	bool write, high;
 	/* popped and not pushed, oldest first; of the last @intact none that came later was pushed */
 	struct vio_chain flight[MAX_NUM];
@@ -28,8 +28,8 @@ struct drv_hand {
 	/* pushed and not published */
 	struct vio_chain pushed[MAX_NUM + 4 * STEPS];
 	unsigned nr_pushed;
-	uint16_t used_idx;	/* split: where they are used */
-	struct packed_pos used; /* packed */
+	uint16_t used_idx;   /* split: where they are used */
+	struct lap_pos used; /* packed */
 };
 
 static struct vio_chain got[2][BURST];
@@ -179,7 +179,7 @@ static void post_packed(struct twins *t, struct drv_hand *d, const struct vio_vi
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
-		uint32_t flags = b[i].flags | (i + 1 < n ? NEXT : 0u) | packed_avail(d->avail);
+		uint32_t flags = b[i].flags | (i + 1 < n ? NEXT : 0u) | lap_avail(d->avail);
 
 		if (t->hostile && one_in(800))
 			flags ^= one_in(2) ? VIO_DESC_F_USED : PACKED_OWNER;
@@ -343,14 +343,14 @@ static void push(struct twins *t, struct drv_hand *d)
 
 /* The used entry of @s where @idx, or @at, is. */
 static struct vio_pvirtq_desc used_entry(const struct twins *t, const struct side *s, uint16_t idx,
-					 struct packed_pos at)
+					 struct lap_pos at)
 {
 	struct vio_pvirtq_desc entry = { 0 };
 	struct vio_virtq_used_elem elem;
 
 	if (t->packed) {
 		memcpy(&entry, s->low + 16 * at.off, sizeof(entry));
-		assert_int_equal(entry.flags & PACKED_OWNER, packed_used(at));
+		assert_int_equal(entry.flags & PACKED_OWNER, lap_used(at));
 		assert_int_equal((entry.flags & WRITE) != 0, entry.len != 0);
 		return entry;
 	}
@@ -365,7 +365,7 @@ static struct vio_pvirtq_desc used_entry(const struct twins *t, const struct sid
 static void assert_said(const struct twins *t, const struct drv_hand *d, const struct side *s)
 {
 	uint32_t i = 0, idx = d->used_idx;
-	struct packed_pos at = d->used;
+	struct lap_pos at = d->used;
 
 	while (i < d->nr_pushed) {
 		struct vio_pvirtq_desc entry = used_entry(t, s, (uint16_t)idx, at);
@@ -460,7 +460,7 @@ static void open_devices(struct twins *t, struct drv_hand *d, bool fresh)
 
 	memset(d, 0, sizeof(*d));
 	if (t->packed) {
-		d->avail = d->used = (struct packed_pos){ at % t->num, true };
+		d->avail = d->used = (struct lap_pos){ at % t->num, true };
 		setup.base = (0x8000 | d->used.off) * 0x10001u;
 		for (i = 0; i < d->used.off; i++)
 			put_desc(t, 16 * i, 0, 0, 0, PACKED_OWNER);

@@ -18,11 +18,11 @@ struct seen {
 struct dev_hand {
 	struct seen seen[MAX_NUM + BURST]; /* not used yet, oldest first */
 	unsigned nr_seen;
-	uint16_t avail_idx, used_idx;  /* split */
-	struct packed_pos avail, used; /* packed */
-	uint64_t tokens;	       /* of the driver, made */
-	uint64_t added;		       /* singles taken, so that pieces come round with the ids */
-	bool swaps;		       /* uses the middle two of each four the wrong way round */
+	uint16_t avail_idx, used_idx; /* split */
+	struct lap_pos avail, used;   /* packed */
+	uint64_t tokens;	      /* of the driver, made */
+	uint64_t added;		      /* singles taken, so that pieces come round with the ids */
+	bool swaps;		      /* uses the middle two of each four the wrong way round */
 };
 
 static struct vio_virtq_desc get_desc(const struct side *s, size_t off)
@@ -72,7 +72,7 @@ static struct seen see_packed(const struct twins *t, struct dev_hand *d)
 	/* Of a packed descriptor the third field is the id, the fourth the flags. */
 	do {
 		desc = get_desc(&t->s[0], 16 * d->avail.off);
-		assert_int_equal(desc.next & PACKED_OWNER, packed_avail(d->avail));
+		assert_int_equal(desc.next & PACKED_OWNER, lap_avail(d->avail));
 		count_desc(t, &b, &desc, desc.next);
 		d->avail = forward(t, d->avail, 1);
 	} while (desc.next & NEXT);
@@ -86,8 +86,8 @@ static void see(const struct twins *t, struct dev_hand *d)
 	const struct side *s = &t->s[0];
 
 	if (t->packed) {
-		while (d->nr_seen < t->num && (get_desc(s, 16 * d->avail.off).next &
-					       PACKED_OWNER) == packed_avail(d->avail))
+		while (d->nr_seen < t->num &&
+		       (get_desc(s, 16 * d->avail.off).next & PACKED_OWNER) == lap_avail(d->avail))
 			d->seen[d->nr_seen++] = see_packed(t, d);
 		return;
 	}
@@ -100,7 +100,7 @@ static void see(const struct twins *t, struct dev_hand *d)
 static void put_used(struct twins *t, struct dev_hand *d, struct vio_virtq_used_elem elem,
 		     unsigned buffers, uint32_t slots)
 {
-	uint32_t flags = packed_used(d->used);
+	uint32_t flags = lap_used(d->used);
 
 	if (!t->packed) {
 		put(t, t->device + 4 + 8 * (d->used_idx % t->num), &elem, sizeof(elem));
@@ -336,7 +336,7 @@ static void open_drivers(struct twins *t, struct dev_hand *d)
 	unsigned i;
 
 	memset(d, 0, sizeof(*d));
-	d->avail = d->used = (struct packed_pos){ 0, true };
+	d->avail = d->used = (struct lap_pos){ 0, true };
 	d->swaps = !t->in_order && t->life % 6 == 4;
 	if (one_in(2)) {
 		setup.indirect_addr = BASE + TABLES;
