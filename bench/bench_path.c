@@ -3,7 +3,7 @@
  * Whole paths in one thread, for callgrind: our driver on our device, in bursts of 32.
  *
  *	bench_path --count N [--path tx|rx|echo] [--mode MODE] [--no-mergeable] [--size BYTES]
- *		   [--level scalar|avx2|avx512]
+ *		   [--level scalar|neon|avx2|avx512]
  *
  * tx: the driver sends, the device gives to `null`; rx: `source` gives to the device, the driver
  * receives; echo: the driver sends, `loop` sends back, the driver receives. MODE is split, packed,
@@ -426,7 +426,7 @@ _Noreturn static void usage(void)
 {
 	fprintf(stderr,
 		"usage: bench_path --count N [--path tx|rx|echo] [--mode split|packed|"
-		"split-in-order|packed-in-order] [--no-mergeable] [--size 60..1514] [--level scalar|avx2|avx512]\n");
+		"split-in-order|packed-in-order] [--no-mergeable] [--size 60..1514] [--level scalar|neon|avx2|avx512]\n");
 	exit(2);
 }
 

@@ -7,7 +7,7 @@
  *						two pinned threads; Mpps, medians and spread
  *	bench_ring --count N [--mode MODE] [--shuffle] [--pieces 1|2] [--in]
  *						one thread, ring work only, for callgrind
- *	--level scalar|avx2|avx512		not the best that the processor has
+ *	--level scalar|neon|avx2|avx512		not the best that the processor has
  *
  * MODE is split, packed, split-in-order or packed-in-order; split unless said for --count, else all.
  *
@@ -577,7 +577,8 @@ static void force_level(const char *name)
 	for (level = VIO_SIMD_SCALAR; level < VIO_SIMD_LEVELS; level++)
 		if (strcmp(vio_simd_name(level), name) == 0 && vio_simd_force(level) == level)
 			return;
-	fprintf(stderr, "bench_ring: --level %s: not scalar, avx2 or avx512, or not here\n", name);
+	fprintf(stderr, "bench_ring: --level %s: not scalar, neon, avx2 or avx512, or not here\n",
+		name);
 	exit(2);
 }
 

@@ -19,8 +19,17 @@
 #define VIO_SIMD_X86 0
 #endif
 
+#if defined(__aarch64__) && defined(__ARM_NEON) && defined(__AARCH64EL__) && __STDC_HOSTED__ && \
+	!defined(VIO_THREAD_SANITIZER)
+#define VIO_SIMD_ARM64 1
+#else
+#define VIO_SIMD_ARM64 0
+#endif
+
+/* Of all architectures, the lesser ones first. */
 enum vio_simd {
 	VIO_SIMD_SCALAR,
+	VIO_SIMD_NEON, /* of AArch64, where every processor has it */
 	VIO_SIMD_AVX2,
 	VIO_SIMD_AVX512, /* F, VL, BW and DQ */
 	VIO_SIMD_LEVELS,
@@ -29,11 +38,11 @@ enum vio_simd {
 /* The best that there is, or what was forced. Any thread. */
 enum vio_simd vio_simd_level(void);
 
-/* For tests: the level from now on, for queues set up and functions called after; more than the
- * machine has becomes what it has. Returns what it is now. */
+/* For tests: the level from now on, for queues set up and functions called after; one that the
+ * machine does not have becomes the best below that it has. Returns what it is now. */
 enum vio_simd vio_simd_force(enum vio_simd level);
 
-/* "scalar", "avx2", "avx512". */
+/* "scalar", "neon", "avx2", "avx512". */
 const char *vio_simd_name(enum vio_simd level);
 
 #endif

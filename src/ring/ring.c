@@ -47,6 +47,7 @@
 #include "base/barrier.h"
 #include "ring/chain.h"
 #include "ring/ring.h"
+#include "ring/vector.h"
 
 static const char *const error_names[VIO_VQ_NR_ERRORS] = {
 	[VIO_VQ_OK] = "no error",
@@ -121,6 +122,23 @@ bool vio_vq_areas_ok(const struct vio_vq_areas *areas, const struct vio_vq_sizes
 	return area_ok(areas->desc, sizes->desc_align) &&
 	       area_ok(areas->driver, sizes->driver_align) &&
 	       area_ok(areas->device, sizes->device_align);
+}
+
+/* ---- Kernels ------------------------------------------------------------------------------- */
+
+const struct ring_vector *vio_ring_vector(void)
+{
+	static const struct ring_vector *const levels[VIO_SIMD_LEVELS] = {
+#if VIO_SIMD_X86
+		[VIO_SIMD_AVX2] = &vio_ring_avx2,
+		[VIO_SIMD_AVX512] = &vio_ring_avx512,
+#endif
+#if VIO_SIMD_ARM64
+		[VIO_SIMD_NEON] = &vio_ring_neon,
+#endif
+	};
+
+	return levels[vio_simd_level()];
 }
 
 /* ---- Driver side ------------------------------------------------------------------------- */

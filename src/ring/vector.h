@@ -13,6 +13,7 @@
 #define VIO_RING_VECTOR_H
 
 #include "base/bits.h"
+#include "base/simd.h"
 #include "ring/ring.h"
 
 /* Descriptors at a time. */
@@ -80,7 +81,15 @@ struct ring_vector {
 			       uint32_t n);
 };
 
-/* Of the level that is chosen now; NULL when that is scalar. */
+/* One for each level but scalar; vector_x86.c and vector_neon.c. */
+#if VIO_SIMD_X86
+extern const struct ring_vector vio_ring_avx2, vio_ring_avx512;
+#endif
+#if VIO_SIMD_ARM64
+extern const struct ring_vector vio_ring_neon;
+#endif
+
+/* Of the level that is chosen now; NULL when that is scalar. In ring.c. */
 const struct ring_vector *vio_ring_vector(void);
 
 /* A caller's array of tokens, whatever type of pointer it has. */

@@ -182,7 +182,7 @@ int rig_run_tests(const struct rig_test *tests, size_t n)
 
 	for (unsigned level = 0; level < VIO_SIMD_LEVELS; level++) {
 		if (vio_simd_force((enum vio_simd)level) != (enum vio_simd)level)
-			break;
+			continue;
 		failed += run_formats(tests, n);
 	}
 	return failed;

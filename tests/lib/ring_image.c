@@ -64,7 +64,7 @@ int ring_run_tests_at_levels(const struct ring_test *tests, size_t n)
 
 	for (unsigned level = 0; level < VIO_SIMD_LEVELS; level++) {
 		if (vio_simd_force((enum vio_simd)level) != (enum vio_simd)level)
-			break;
+			continue;
 		failed += ring_run_tests(tests, n);
 	}
 	return failed;

@@ -143,6 +143,11 @@ static void put_desc(struct twins *t, size_t off, uint64_t addr, uint32_t len, u
 	put(t, off, &d, sizeof(d));
 }
 
+static bool have_level(unsigned level)
+{
+	return vio_simd_force((enum vio_simd)level) == (enum vio_simd)level;
+}
+
 static void open_side(struct twins *t, struct side *s, enum vio_simd level, bool device)
 {
 	struct vio_mem_region regions[2];
@@ -155,7 +160,7 @@ static void open_side(struct twins *t, struct side *s, enum vio_simd level, bool
 	assert_int_equal(vio_mem_init(s->mem, regions, 2), 0);
 	s->storage = memory(64, device ? vio_devq_bytes(t->num, t->features) :
 					 vio_drvq_bytes(t->num, t->features));
-	assert_int_equal(vio_simd_force(level), level);
+	assert_true(have_level(level));
 }
 
 static struct vio_vq_areas areas(const struct twins *t, const struct side *s)
@@ -243,7 +248,7 @@ static void live_all(uint64_t format, void (*live)(struct twins *t))
 
 	memset(reasons, 0, sizeof(reasons));
 	for (level = VIO_SIMD_SCALAR + 1; level <= best; level++)
-		for (i = 0; i < nr_sizes * LIVES; i++) {
+		for (i = 0; i < nr_sizes * LIVES && have_level(level); i++) {
 			struct twins t = { .features = format, .num = sizes[i / LIVES] };
 
 			t.level = (enum vio_simd)level;

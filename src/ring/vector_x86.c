@@ -29,36 +29,13 @@
 
 #include "ring/packed.h"
 #include "ring/split.h"
+#include "ring/vector_words.h"
 
 #define AVX2   __attribute__((target("avx2")))
 #define AVX512 __attribute__((target("avx2,avx512f,avx512vl,avx512bw,avx512dq")))
 #define BODY   AVX2 static vio_always_inline
 
-#define LOW_32	    UINT64_C(0xffffffff)
-#define SIGN	    (UINT64_C(1) << 63)
-#define META_ID	    (UINT64_C(0xffff) << 32) /* of a packed descriptor, and in struct vio_chain */
-#define META_LEN_ID (LOW_32 | META_ID)
-
-/* Four 16-bit numbers that follow one another from @first on, as they lie in memory. */
-#define FOLLOWING(first) ((first)*UINT64_C(0x0001000100010001) + UINT64_C(0x0003000200010000))
-
-typedef uint64_t any_u64 __attribute__((may_alias, aligned(2)));
-typedef uint32_t any_u32 __attribute__((may_alias, aligned(1)));
 typedef const volatile __m128i shared_desc;
-
-/* What is written as whole words below. */
-VIO_STATIC_ASSERT(sizeof(struct vio_iov) == 16 && offsetof(struct vio_iov, len) == 8, "base, len");
-VIO_STATIC_ASSERT(sizeof(struct vio_chain) == 32 && offsetof(struct vio_chain, out_num) == 8 &&
-			  offsetof(struct vio_chain, in_num) == 10 &&
-			  offsetof(struct vio_chain, out_len) == 12 &&
-			  offsetof(struct vio_chain, in_len) == 16 &&
-			  offsetof(struct vio_chain, id) == 20 &&
-			  offsetof(struct vio_chain, slots) == 22 &&
-			  offsetof(struct vio_chain, written) == 24,
-		  "iov, out_num out_num out_len, in_len id slots, written");
-VIO_STATIC_ASSERT(sizeof(struct vio_drvq_done) == 16 && offsetof(struct vio_drvq_done, len) == 8,
-		  "token, len");
-VIO_STATIC_ASSERT(sizeof(struct vio_seg) == 16 && offsetof(struct vio_seg, len) == 8, "addr, len");
 
 BODY __m256i all(uint64_t x)
 {
@@ -550,7 +527,7 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 	KERNEL(target, level, split_push, SPLIT_PUSH_ARGS, (u, w, k, c, n))                        \
 	KERNEL(target, level, split_add, SPLIT_ADD_ARGS, (d, w, s, i, h, x, f, g, t, n))           \
 	KERNEL(target, level, split_reap, SPLIT_REAP_ARGS, (u, m, s, h, i, e, n))                  \
-	static const struct ring_vector kernels_##level = {                                        \
+	const struct ring_vector vio_ring_##level = {                                              \
 		.packed_pop = packed_pop_##level,                                                  \
 		.packed_push = packed_push_##level,                                                \
 		.packed_add = packed_add_##level,                                                  \
@@ -565,22 +542,5 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 
 KERNELS(AVX2, avx2);
 KERNELS(AVX512, avx512);
-
-const struct ring_vector *vio_ring_vector(void)
-{
-	static const struct ring_vector *const levels[VIO_SIMD_LEVELS] = {
-		[VIO_SIMD_AVX2] = &kernels_avx2,
-		[VIO_SIMD_AVX512] = &kernels_avx512,
-	};
-
-	return levels[vio_simd_level()];
-}
-
-#else
-
-const struct ring_vector *vio_ring_vector(void)
-{
-	return NULL;
-}
 
 #endif
