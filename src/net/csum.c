@@ -9,10 +9,8 @@
  * the top is added at the bottom. And a piece that begins at an odd place counts with its bytes
  * exchanged, which can be done once to its finished sum.
  *
- * The scalar variant says what is meant. Where a hosted x86-64 build finds AVX2 at run time, long
- * pieces go through a variant that adds 64 bytes a step; the tests hold the two together. A
- * freestanding build has the scalar one only: whether a kernel lets its own code use vector
- * registers is not for this library to guess.
+ * The scalar variant says what is meant. Long pieces go through a variant of vector instructions
+ * that adds 64 bytes a step, where base/simd.h says that there are any; the tests hold them together.
  *
  * The bytes may be a peer's memory and change meanwhile. The sum is then of no use to anybody, and
  * nothing else depends on it.
@@ -21,20 +19,20 @@
 
 #include <vioduct/frame.h>
 
-#include "base/barrier.h"
 #include "base/bits.h"
 #include "base/endian.h"
+#include "base/simd.h"
 #include "net/csum.h"
 #include "net/parse.h"
 
-#if defined(__x86_64__) && __STDC_HOSTED__
-#define CSUM_AVX2 1
+#if VIO_SIMD_X86
 #include <immintrin.h>
-#else
-#define CSUM_AVX2 0
+#endif
+#if VIO_SIMD_ARM64
+#include <arm_neon.h>
 #endif
 
-/* Below this the vector variant costs more than it brings. */
+/* Below this a vector variant costs more than it brings. */
 #define VECTOR_MIN 128
 
 /* Two sums take turns, so that neither waits for the other's carry. */
@@ -56,11 +54,11 @@ uint64_t vio_csum_scalar(const void *p, size_t len, uint64_t sum)
 	return vio_csum_join(sum, vio_csum_join(other, words[1]));
 }
 
-#if CSUM_AVX2
 /*
  * Vectors have no carry: the halves of each word are added up apart, so that no lane overflows
  * before 2^32 steps.
  */
+#if VIO_SIMD_X86
 __attribute__((target("avx2"))) static uint64_t csum_avx2(const void *p, size_t len, uint64_t sum)
 {
 	const uint8_t *byte = p;
@@ -86,35 +84,47 @@ __attribute__((target("avx2"))) static uint64_t csum_avx2(const void *p, size_t 
 }
 #endif
 
-vio_csum_fn *vio_csum_avx2_or_null(void)
+/* Adding pairs of neighbours into lanes of twice the width is one instruction here. */
+#if VIO_SIMD_ARM64
+static uint64_t csum_neon(const void *p, size_t len, uint64_t sum)
 {
-#if CSUM_AVX2
-	if (__builtin_cpu_supports("avx2"))
-		return csum_avx2;
-#endif
-	return NULL;
+	const uint8_t *byte = p;
+	uint64x2_t sum0 = vdupq_n_u64(0), sum1 = sum0;
+	unsigned i;
+
+	for (; len >= 64; byte += 64, len -= 64) {
+		for (i = 0; i < 64; i += 32) {
+			uint8x16_t a = vld1q_u8(byte + i), b = vld1q_u8(byte + i + 16);
+
+			sum0 = vpadalq_u32(sum0, vreinterpretq_u32_u8(a));
+			sum1 = vpadalq_u32(sum1, vreinterpretq_u32_u8(b));
+		}
+	}
+	sum0 = vaddq_u64(sum0, sum1);
+	sum = vio_csum_join(sum, vgetq_lane_u64(sum0, 0));
+	return vio_csum_scalar(byte, len, vio_csum_join(sum, vgetq_lane_u64(sum0, 1)));
 }
+#endif
 
-static vio_csum_fn csum_choose;
-
-/* Several threads may choose at once; all choose the same. */
-static vio_csum_fn *csum_long = csum_choose;
-
-static uint64_t csum_choose(const void *p, size_t len, uint64_t sum)
+vio_csum_fn *vio_csum_long(void)
 {
-	vio_csum_fn *best = vio_csum_avx2_or_null();
+	static vio_csum_fn *const levels[VIO_SIMD_LEVELS] = {
+		[VIO_SIMD_SCALAR] = vio_csum_scalar,
+#if VIO_SIMD_X86
+		[VIO_SIMD_AVX2] = csum_avx2,
+		[VIO_SIMD_AVX512] = csum_avx2,
+#endif
+#if VIO_SIMD_ARM64
+		[VIO_SIMD_NEON] = csum_neon,
+#endif
+	};
 
-	if (!best)
-		best = vio_csum_scalar;
-	vio_store(&csum_long, best);
-	return best(p, len, sum);
+	return levels[vio_simd_level()];
 }
 
 uint64_t vio_csum_add(const void *p, size_t len, uint64_t sum)
 {
-	if (len < VECTOR_MIN)
-		return vio_csum_scalar(p, len, sum);
-	return vio_load(&csum_long)(p, len, sum);
+	return len < VECTOR_MIN ? vio_csum_scalar(p, len, sum) : vio_csum_long()(p, len, sum);
 }
 
 /* @sum in 16 bits. Only a sum of nothing but zeros gives 0. */

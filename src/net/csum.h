@@ -12,8 +12,8 @@ typedef uint64_t vio_csum_fn(const void *p, size_t len, uint64_t sum);
 /* The variant that runs everywhere, and says what the others must do. */
 vio_csum_fn vio_csum_scalar;
 
-/* The AVX2 variant, or NULL where it was not built or the processor does not have it. */
-vio_csum_fn *vio_csum_avx2_or_null(void);
+/* The variant for long pieces at the level of base/simd.h that is chosen now. */
+vio_csum_fn *vio_csum_long(void);
 
 /* Adds two sums in one's complement: the carry comes round. */
 static inline uint64_t vio_csum_join(uint64_t a, uint64_t b)

@@ -13,6 +13,7 @@
 #include <vioduct/virtio.h>
 
 #include "base/endian.h"
+#include "base/simd.h"
 #include "net/csum.h"
 #include "netframe.h"
 
@@ -75,18 +76,24 @@ static void test_scalar(void **state)
 	check_variant(vio_csum_scalar);
 }
 
-static void test_avx2(void **state)
+/* What is chosen at each level, and with each of them what everybody calls. */
+static void test_levels(void **state)
 {
-	(void)state;
-	if (!vio_csum_avx2_or_null())
-		skip();
-	check_variant(vio_csum_avx2_or_null());
-}
+	const enum vio_simd best = vio_simd_force(VIO_SIMD_LEVELS - 1);
+	unsigned level;
 
-static void test_chosen(void **state)
-{
 	(void)state;
-	check_variant(vio_csum_add);
+	for (level = 0; level < VIO_SIMD_LEVELS; level++) {
+		vio_csum_fn *variant;
+
+		if (vio_simd_force((enum vio_simd)level) != (enum vio_simd)level)
+			continue;
+		variant = vio_csum_long();
+		assert_true((variant == vio_csum_scalar) == (level == VIO_SIMD_SCALAR));
+		check_variant(variant);
+		check_variant(vio_csum_add);
+	}
+	assert_int_equal(vio_simd_force(VIO_SIMD_LEVELS - 1), best);
 }
 
 /* Pieces may end anywhere, also in the middle of a word; where they are cut changes nothing. */
@@ -294,8 +301,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rfc_example),
 		cmocka_unit_test(test_scalar),
-		cmocka_unit_test(test_avx2),
-		cmocka_unit_test(test_chosen),
+		cmocka_unit_test(test_levels),
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_pieces_end_early),
 		cmocka_unit_test(test_pseudo_header),
