@@ -32,6 +32,8 @@ check,demo       cmd:modprobe           kmod              kmod               kmo
 check            sanitizer:address      -                 libasan            -                 -
 check            sanitizer:undefined    -                 libubsan           -                 -
 check            sanitizer:thread       -                 libtsan            -                 -
+check,cross      cross:aarch64          +gcc-aarch64-linux-gnu -               -                 -
+check,cross      emulator:aarch64       qemu-user-static  -                  -                 -
 check,bench      python:pytest          python3-pytest    python3-pytest     python-pytest     py3-pytest
 check            python:scapy           python3-scapy     python3-scapy      scapy             scapy
 check            cmd:iperf3             iperf3            iperf3             iperf3            iperf3
@@ -72,6 +74,11 @@ present() { # probe
 	pkg:*) pkg-config --exists "${1#*:}" ;;
 	python:*) "$PYTHON" -c "import ${1#*:}" ;;
 	sanitizer:*) compiles cc "-fsanitize=${1#*:}" ;;
+	cross:*) [ "$(uname -m)" = "${1#*:}" ] || compiles "${1#*:}-linux-gnu-gcc" -O ;;
+	emulator:*)
+		[ "$(uname -m)" = "${1#*:}" ] || command -v "qemu-${1#*:}-static" ||
+			command -v "qemu-${1#*:}"
+		;;
 	libfuzzer) compiles clang -fsanitize=fuzzer-no-link,address ;;
 	meson) find_meson ;;
 	kernel) [ -n "$(find /boot/vmlinuz* /lib/modules/*/vmlinuz)" ] ;;
