@@ -17,6 +17,7 @@
 #include "base/endian.h"
 #include "base/fmt.h"
 #include "base/iov.h"
+#include "base/simd.h"
 
 /* The C library is the reference: same text, same length, for every size of buffer. */
 #define check_fmt(...)                                                             \
@@ -245,6 +246,30 @@ static void test_bits_and_endian(void **state)
 	assert_memory_equal(b, "\0\2\1\3\4", 5);
 }
 
+/* Whatever level is asked for, it becomes one that there is, the best up to there. */
+static void test_simd_levels(void **state)
+{
+	const enum vio_simd best = vio_simd_level();
+	enum vio_simd got, before = VIO_SIMD_SCALAR;
+	unsigned level;
+
+	(void)state;
+	for (level = 0; level < VIO_SIMD_LEVELS; level++) {
+		got = vio_simd_force((enum vio_simd)level);
+		assert_true(got == (enum vio_simd)level || got == before);
+		assert_int_equal(vio_simd_level(), got);
+		before = got;
+	}
+	assert_int_equal(before, best);
+	assert_string_equal(vio_simd_name(VIO_SIMD_SCALAR), "scalar");
+	assert_string_equal(vio_simd_name(VIO_SIMD_NEON), "neon");
+	assert_string_equal(vio_simd_name(VIO_SIMD_AVX2), "avx2");
+	assert_string_equal(vio_simd_name(VIO_SIMD_AVX512), "avx512");
+#if defined(__aarch64__) && !defined(VIO_THREAD_SANITIZER)
+	assert_int_equal(best, VIO_SIMD_NEON);
+#endif
+}
+
 static void test_host_memory(void **state)
 {
 	const struct vio_host *h = vio_host_linux(VIO_LOG_WARN);
@@ -329,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_iov_copies),
 		cmocka_unit_test(test_iov_slices),
 		cmocka_unit_test(test_bits_and_endian),
+		cmocka_unit_test(test_simd_levels),
 		cmocka_unit_test(test_host_memory),
 		cmocka_unit_test(test_host_clock),
 		cmocka_unit_test(test_host_log),
