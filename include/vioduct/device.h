@@ -14,6 +14,9 @@
  *            nobody runs that pair (the runner sees to it);
  *   pair:    the thread that serves the pair; different pairs from different threads.
  *
+ * The device is software that runs on the same cores as its driver, so it does not offer
+ * ORDER_PLATFORM (virtio 1.4, 6.1), which is for devices that see memory another way.
+ *
  * The device is freestanding: memory, clock and log come from struct vio_host.
  *
  * Follows virtio 1.4, chapters 2, 3 and 5.1.

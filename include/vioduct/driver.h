@@ -178,8 +178,8 @@ struct vio_driver_events {
 };
 
 struct vio_driver_opts {
-	struct vio_features want; /* features to accept if offered; empty:
-				     vio_driver_default_features() */
+	struct vio_features want; /* features to accept if offered, VERSION_1 and ORDER_PLATFORM
+				     always; empty: vio_driver_default_features() */
 	uint32_t timeout_ms;	  /* limit of every wait for the device; 0: 1000 */
 	const char *name;	  /* for log lines, copied up to 31 bytes; NULL: "net" and number */
 	const struct vio_driver_events *events; /* must outlive the driver, or NULL */

@@ -12,6 +12,10 @@
  * then on every call returns -EPROTO (publish returns false) and touches no shared memory, and
  * vio_drvq_error()/vio_devq_error() tell the reason. Only setting the queue up again clears it.
  *
+ * With ORDER_PLATFORM (virtio 1.4, 6.1) the driver side orders its accesses as for a device of the
+ * platform, a PCI card for one, and without as for another core of the same machine. The device side
+ * is software in either case, and does not ask what was negotiated.
+ *
  * No function here takes a lock, allocates or makes a system call. The caller serialises each
  * queue; different queues may be used from different threads at the same time.
  *

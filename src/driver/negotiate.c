@@ -52,6 +52,7 @@ static const uint8_t known[] = {
 	VIO_F_EVENT_IDX,
 	VIO_F_RING_PACKED,
 	VIO_F_IN_ORDER,
+	VIO_F_ORDER_PLATFORM,
 	VIO_F_VERSION_1,
 	VIO_F_NOTIFICATION_DATA,
 	VIO_F_RING_RESET,
@@ -250,6 +251,8 @@ static struct vio_features choose(struct vio_driver *drv)
 	bool lend = drv->ops->ctrl_elsewhere && !vio_features_test(set, VIO_NET_F_CTRL_VQ);
 
 	vio_features_set(&want, VIO_F_VERSION_1);
+	/* How a device sees memory is nothing that one may do without (virtio 1.4, 6.1). */
+	vio_features_set(&want, VIO_F_ORDER_PLATFORM);
 	set = vio_features_and(set, want);
 	/* What is the transport's to do, whatever the device offers. */
 	if (!drv->ops->notify_data)

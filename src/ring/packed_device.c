@@ -402,8 +402,8 @@ static bool packed_publish(struct vio_devq *base)
 
 	if (moved == 0)
 		return false;
-	/* virtio 1.4, 2.8.9: one store gives the driver all that was used. Pairs with the acquires in
-	 * packed_reap.c: reap_plain(), reap_lists(), reap_each(), open_batch(). */
+	/* virtio 1.4, 2.8.9: one store gives the driver all that was used. Pairs with the acquire in
+	 * packed_reap.c, load_used(). */
 	vio_store_release(&q->desc[packed_back(q->used, moved, num).off].meta,
 			  vio_le64(q->first_meta));
 	q->pending = 0;

@@ -299,6 +299,7 @@ static void packed_show(struct vio_drvq *base)
 		return;
 	/* virtio 1.4, 2.8.21.1.1: one store gives the device all that was added. Pairs with the
 	 * acquires in packed_device.c, pop_plain() and pop_lists(). */
+	vio_release_for(q->platform);
 	vio_store_release(&q->desc[packed_back(q->avail, q->pending, q->q.num).off].meta,
 			  vio_le64(q->first_meta));
 	q->unasked += q->pending;
@@ -314,7 +315,7 @@ static bool packed_must_kick(struct vio_drvq *base)
 		return false;
 	q->unasked = 0;
 	/* virtio 1.4, 2.8.21.3.1. Pairs with the one in packed_device.c, packed_kick_enable(). */
-	vio_mb();
+	vio_mb_for(q->platform);
 	return packed_need_event(vio_le32(vio_load(q->device_event)), q->event_idx,
 				 packed_back(q->avail, q->pending, q->q.num), moved, q->q.num);
 }
@@ -388,7 +389,7 @@ static bool packed_notify_enable(struct vio_drvq *base, uint16_t after)
 		set_event(q, PACKED_EVENT_ENABLE);
 	}
 	/* virtio 1.4, 2.8.22. Pairs with the one in packed_device.c, packed_publish(). */
-	vio_mb();
+	vio_mb_for(q->platform);
 	return used_beyond(q, beyond);
 }
 
@@ -487,7 +488,10 @@ int vio_packed_drvq_init(void *storage, const struct vio_drvq_setup *setup, stru
 		return err;
 	q->in_order = (setup->features & vio_feature(VIO_F_IN_ORDER)) != 0;
 	q->q.ops = q->in_order ? &packed_drvq_in_order_ops : &packed_drvq_ops;
-	q->vector = vio_ring_vector();
+	q->platform = (setup->features & vio_feature(VIO_F_ORDER_PLATFORM)) != 0;
+	/* The kernels order four used descriptors as for a core; see vio_acquire_for(). */
+	if (VIO_PLATFORM_IN_ORDER || !q->platform)
+		q->vector = vio_ring_vector();
 	q->q.num = num;
 	q->q.free = num;
 	q->event_idx = (setup->features & vio_feature(VIO_F_EVENT_IDX)) != 0;

@@ -17,6 +17,7 @@ struct packed_drvq {
 	/* Constant from set-up on. */
 	bool event_idx;
 	bool in_order;
+	bool platform;			  /* ORDER_PLATFORM */
 	const struct ring_vector *vector; /* NULL: none */
 	struct ring_desc *desc;		  /* shared, both write it */
 	packed_event *driver_event;	  /* shared, ours to write */

@@ -9,6 +9,16 @@
 
 /* ---- Reaping ----------------------------------------------------------------------------- */
 
+/* The meta word at @desc, which says whether it was used, before all that it covers. Pairs with the
+ * release in packed_device.c, packed_publish(). */
+static vio_always_inline uint64_t load_used(const struct ring_desc *desc, bool platform)
+{
+	uint64_t meta = vio_le64(vio_load_acquire(&desc->meta));
+
+	vio_acquire_for(platform);
+	return meta;
+}
+
 /*
  * Why the descriptor with @meta, where the device uses the next buffer, is of no use: 0 when it is
  * still available; else the reason, negative: the device may change the USED bit alone.
@@ -67,13 +77,12 @@ static vio_always_inline int reap_end(struct packed_drvq *q, unsigned n, int why
  */
 static vio_always_inline uint32_t reap_plain(const struct ring_desc *desc, struct ring_slot *slots,
 					     uint32_t num, uint16_t *ids, uint32_t owner,
-					     struct vio_drvq_done *done, uint32_t n)
+					     bool platform, struct vio_drvq_done *done, uint32_t n)
 {
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
-		/* Pairs with the release in packed_device.c, packed_publish(). */
-		uint64_t meta = vio_le64(vio_load_acquire(&desc[i].meta));
+		uint64_t meta = load_used(&desc[i], platform);
 		uint32_t id = packed_meta_id(meta), len = packed_meta_len(meta);
 		struct ring_slot *slot = &slots[id];
 		void *token;
@@ -108,8 +117,7 @@ static vio_noinline int reap_lists(struct packed_drvq *q, struct burst *b)
 	int why;
 
 	while (b->done < b->end && b->left > 0) {
-		/* Pairs with the release in packed_device.c, packed_publish(). */
-		meta = vio_le64(vio_load_acquire(&q->desc[b->at.off].meta));
+		meta = load_used(&q->desc[b->at.off], q->platform);
 		if (!packed_is_used(meta, b->at.wrap))
 			return not_used(meta, b->at.wrap);
 		why = judge_used(q, meta, b->left, &len);
@@ -147,8 +155,8 @@ int vio_packed_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, uns
 		plain = q->vector ? q->vector->packed_reap(desc, owner, q->slots, num, ids, b.done,
 							   run) :
 				    0;
-		plain += reap_plain(desc + plain, q->slots, num, ids + plain, owner, b.done + plain,
-				    run - plain);
+		plain += reap_plain(desc + plain, q->slots, num, ids + plain, owner, q->platform,
+				    b.done + plain, run - plain);
 		b.done += plain;
 		b.ids = after(b.ids, plain, num);
 		b.left -= plain;
@@ -168,14 +176,13 @@ int vio_packed_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, uns
 
 /* As reap_plain(), while the device returns each buffer by itself. */
 static vio_always_inline uint32_t reap_each(const struct ring_desc *desc, struct ring_slot *slots,
-					    uint32_t off, uint32_t owner,
+					    uint32_t off, uint32_t owner, bool platform,
 					    struct vio_drvq_done *done, uint32_t n)
 {
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
-		/* Pairs with the release in packed_device.c, packed_publish(). */
-		uint64_t meta = vio_le64(vio_load_acquire(&desc[off + i].meta));
+		uint64_t meta = load_used(&desc[off + i], platform);
 		struct ring_slot *slot = &slots[off + i];
 		uint32_t len = packed_meta_len(meta);
 
@@ -197,8 +204,7 @@ static vio_always_inline uint32_t reap_each(const struct ring_desc *desc, struct
  */
 static int open_batch(struct packed_drvq *q, struct packed_pos at, uint32_t left)
 {
-	/* Pairs with the release in packed_device.c, packed_publish(). */
-	uint64_t meta = vio_le64(vio_load_acquire(&q->desc[at.off].meta));
+	uint64_t meta = load_used(&q->desc[at.off], q->platform);
 	uint32_t id = packed_meta_id(meta);
 	int why;
 
@@ -256,8 +262,8 @@ int vio_packed_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done, 
 									   &q->slots[at.off],
 									   at.off, done + i, run) :
 					   0;
-			each += reap_each(q->desc, q->slots, at.off + each, owner, done + i + each,
-					  run - each);
+			each += reap_each(q->desc, q->slots, at.off + each, owner, q->platform,
+					  done + i + each, run - each);
 			i += each;
 			left -= each;
 			at = packed_forward(at, each, num);

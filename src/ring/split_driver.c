@@ -24,6 +24,7 @@ struct split_drvq {
 	/* Constant from set-up on. */
 	uint32_t mask; /* num - 1 */
 	bool event_idx;
+	bool platform;			   /* ORDER_PLATFORM */
 	struct ring_desc *desc;		   /* shared, ours to write */
 	struct vio_virtq_avail *avail;	   /* shared, ours to write */
 	uint16_t *used_event;		   /* shared, ours to write */
@@ -298,6 +299,7 @@ static void split_show(struct vio_drvq *base)
 		return;
 	q->avail_published = q->avail_idx;
 	/* virtio 1.4, 2.7.13.3. Pairs with the acquire in split_device.c, avail_refresh(). */
+	vio_release_for(q->platform);
 	vio_store_release(&q->avail->idx, vio_le16(q->avail_idx));
 }
 
@@ -310,7 +312,7 @@ static bool split_must_kick(struct vio_drvq *base)
 		return false;
 	q->avail_asked = new;
 	/* virtio 1.4, 2.7.13.4.1. Pairs with the one in split_device.c, split_kick_enable(). */
-	vio_mb();
+	vio_mb_for(q->platform);
 	if (q->event_idx)
 		return ring_need_event(vio_le16(vio_load(q->avail_event)), new, old);
 	return !(vio_le16(vio_load(&q->used->flags)) & VIO_VIRTQ_USED_F_NO_NOTIFY);
@@ -325,6 +327,7 @@ static int used_refresh(struct split_drvq *q)
 	uint16_t seen = vio_le16(vio_load_acquire(&q->used->idx));
 	uint16_t ready = (uint16_t)(seen - q->used_idx);
 
+	vio_acquire_for(q->platform);
 	/* Every buffer that was published and not reaped can be used once. */
 	if (vio_unlikely(ready > (uint16_t)(q->avail_published - q->used_idx))) {
 		vio_drvq_break(&q->q, VIO_VQ_USED_JUMP);
@@ -557,7 +560,7 @@ static bool split_notify_enable(struct vio_drvq *base, uint16_t after)
 	}
 	q->notify_on = true;
 	/* virtio 1.4, 2.7.13.4.1. Pairs with the one in split_device.c, split_publish(). */
-	vio_mb();
+	vio_mb_for(q->platform);
 	return (uint16_t)(vio_le16(vio_load(&q->used->idx)) - q->used_idx) > after;
 }
 
@@ -669,6 +672,7 @@ int vio_split_drvq_init(void *storage, const struct vio_drvq_setup *setup, struc
 	q->mask = num - 1;
 	q->free_tail = (uint16_t)num;
 	q->event_idx = (setup->features & vio_feature(VIO_F_EVENT_IDX)) != 0;
+	q->platform = (setup->features & vio_feature(VIO_F_ORDER_PLATFORM)) != 0;
 	q->desc = setup->areas.desc;
 	q->avail = setup->areas.driver;
 	q->used = setup->areas.device;

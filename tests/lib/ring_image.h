@@ -31,6 +31,7 @@
 #define RING_INDIRECT  (1ull << VIO_F_INDIRECT_DESC)
 #define RING_PACKED    (1ull << VIO_F_RING_PACKED)
 #define RING_IN_ORDER  (1ull << VIO_F_IN_ORDER)
+#define RING_PLATFORM  (1ull << VIO_F_ORDER_PLATFORM)
 
 /* ---- Formats ------------------------------------------------------------------------------- */
 

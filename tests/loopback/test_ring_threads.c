@@ -2,8 +2,8 @@
 /*
  * Both sides of a ring against each other, each in a thread of its own: buffers of random shape,
  * returned in random order (or not, with IN_ORDER), every byte checked on the other side; every
- * format, polling and sleeping, with and without indirect tables and event index, and packed rings
- * of odd sizes. Sleepers have no timeout of their own: a lost
+ * format, polling and sleeping, with and without indirect tables and event index, each of them also
+ * with the barriers of ORDER_PLATFORM, and packed rings of odd sizes. Sleepers have no timeout of their own: a lost
  * wake-up ends the test through the time limit of its poll.
  *
  * VIO_TEST_FRAMES is the number of buffers in all (default 4 million); a run passes the wrap of the
@@ -416,7 +416,7 @@ static void test_polling_event_idx(void **state)
 
 static void test_polling_indirect(void **state)
 {
-	run_both(NUM, ring_format(state) | RING_INDIRECT, false);
+	run_both(NUM, ring_format(state) | RING_INDIRECT | RING_PLATFORM, false);
 }
 
 static void test_polling_indirect_event_idx(void **state)
@@ -431,7 +431,7 @@ static void test_sleeping(void **state)
 
 static void test_sleeping_event_idx(void **state)
 {
-	run_both(NUM, ring_format(state) | RING_EVENT_IDX, true);
+	run_both(NUM, ring_format(state) | RING_EVENT_IDX | RING_PLATFORM, true);
 }
 
 static void test_sleeping_indirect(void **state)
