@@ -161,30 +161,42 @@ static unsigned template_of(uint64_t sequence)
  * frames differ. */
 struct head {
 	const struct template *t;
-	uint64_t sum; /* of the template, with the pair's number added */
+	uint64_t sum;	/* of the template, with the pair's number added */
+	uint64_t upper; /* of the sequence number, its last 16 bits left out, */
+	uint32_t base;	/* and the sum with that added: up to 2^16 - 1 */
 	uint8_t bytes[HEAD_BYTES];
 };
 
-static void make_head(struct head *h, const struct template *t, unsigned pair)
+/* Sums up all of a frame but the last 16 bits of its sequence number. */
+static void set_upper(struct head *h, uint64_t upper)
+{
+	uint64_t words = vio_be64(upper << 16);
+
+	h->upper = upper;
+	h->base = (uint16_t)~vio_csum_fold(h->sum + (words & UINT32_MAX) + (words >> 32));
+}
+
+static void make_head(struct head *h, const struct template *t, unsigned pair, uint64_t sequence)
 {
 	h->t = t;
 	h->sum = (t->sum & UINT32_MAX) + (t->sum >> 32) + vio_be16((uint16_t)pair);
+	set_upper(h, sequence >> 16);
 	memcpy(h->bytes, t->bytes, vio_min(t->len, (uint32_t)sizeof(h->bytes)));
 	vio_put_be16(h->bytes + 10, (uint16_t)pair);
 	vio_put_be16(h->bytes + UDP_AT, (uint16_t)(1024 + pair));
 }
 
 /* Makes what is a copy of @h at @frame frame @sequence. */
-static vio_always_inline void number(const struct head *h, uint8_t *frame, uint64_t sequence)
+static vio_always_inline void number(struct head *h, uint8_t *frame, uint64_t sequence)
 {
-	uint64_t be_sequence = vio_be64(sequence), sum;
+	uint64_t be_sequence = vio_be64(sequence);
+	uint32_t sum;
 	uint16_t csum;
 
-	/* vio_csum_fold() of the sum; here so that a frame costs a few additions. */
-	sum = h->sum + (be_sequence & UINT32_MAX) + (be_sequence >> 32);
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	csum = (uint16_t) ~((sum & 0xffff) + (sum >> 16));
+	if (vio_unlikely(sequence >> 16 != h->upper))
+		set_upper(h, sequence >> 16);
+	sum = h->base + vio_be16((uint16_t)sequence);
+	csum = (uint16_t) ~(sum + (sum >> 16));
 	if (vio_unlikely(csum == 0))
 		csum = 0xffff; /* RFC 768: 0 would mean that there is none */
 	memcpy(frame + SEQUENCE_AT, &be_sequence, sizeof(be_sequence));
@@ -192,7 +204,7 @@ static vio_always_inline void number(const struct head *h, uint8_t *frame, uint6
 }
 
 /* A frame that is shorter than a head, or whose room is in pieces. */
-static vio_noinline void fill_odd(const struct head *h, uint64_t sequence, struct vio_frame *room)
+static vio_noinline void fill_odd(struct head *h, uint64_t sequence, struct vio_frame *room)
 {
 	uint32_t head = vio_min(h->t->len, (uint32_t)HEAD_BYTES);
 	uint8_t bytes[HEAD_BYTES];
@@ -203,7 +215,7 @@ static vio_noinline void fill_odd(const struct head *h, uint64_t sequence, struc
 	vio_iov_from_buf(room->iov, room->iovcnt, head, h->t->bytes + head, h->t->len - head);
 }
 
-static vio_always_inline void fill(const struct head *h, uint64_t sequence, struct vio_frame *room)
+static vio_always_inline void fill(struct head *h, uint64_t sequence, struct vio_frame *room)
 {
 	uint32_t len = h->t->len;
 
@@ -221,13 +233,13 @@ static vio_always_inline void fill(const struct head *h, uint64_t sequence, stru
 }
 
 /* Makes frames from number @sequence on, as many of @n as there is whole room for. */
-static vio_always_inline unsigned fill_burst(const struct head *heads, uint64_t sequence,
+static vio_always_inline unsigned fill_burst(struct head *heads, uint64_t sequence,
 					     struct vio_frame *room, int n, const bool imix)
 {
 	unsigned i;
 
 	for (i = 0; (int)i < n; i++) {
-		const struct head *h = &heads[imix ? template_of(sequence + i) : 0];
+		struct head *h = &heads[imix ? template_of(sequence + i) : 0];
 
 		if (vio_unlikely(room[i].len < h->t->len))
 			break;
@@ -322,7 +334,7 @@ static int source_receive(struct vio_backend *be, unsigned pair, unsigned budget
 	p->starved = false;
 	left = (unsigned)vio_min((uint64_t)budget, due(s, p));
 	for (unsigned i = 0; i < s->num_templates; i++)
-		make_head(&heads[i], &s->templates[i], pair);
+		make_head(&heads[i], &s->templates[i], pair, p->sequence);
 	while (left != 0) {
 		unsigned want = vio_min(left, (unsigned)VIO_SINK_BURST), whole;
 		const uint64_t sequence = p->sequence;

@@ -117,7 +117,8 @@ struct vio_rx_slot {
 /* Receive chains that were popped and not pushed: [head, count) are free, in ring order. */
 struct vio_rx_scratch {
 	unsigned head, count;
-	unsigned asked;	   /* chains before this: the lines of their first bytes are on the way */
+	unsigned asked; /* chains before this: the lines of their first bytes are on the way */
+	unsigned plain; /* of the frames given out, those at the front that take one chain each */
 	unsigned reserved; /* frames given out and not committed */
 	unsigned pool_used;
 	struct vio_chain split_header; /* pieces of a header that is not in one piece */

@@ -227,6 +227,7 @@ static unsigned reserve_plain(struct vio_device_pair *pair, struct vio_frame *fr
 		*frame = (struct vio_frame){ .iov = iov, .iovcnt = 1, .len = frame->len };
 	}
 	rx->asked = asked;
+	rx->plain = i;
 	rx->head = head + i;
 	return i;
 }
@@ -344,27 +345,28 @@ static unsigned fill_chains(struct vio_device_pair *pair, const struct vio_rx_sl
 }
 
 /*
- * The same as fill_chains() and write_header() for up to @n frames of one buffer each and nothing to
- * say. Returns how many; their bytes go to *@bytes.
+ * The same as fill_chains() and write_header() for up to @n frames that reserve_plain() found room
+ * for and that have nothing to say. Returns how many; their bytes go to *@bytes.
  */
 static unsigned commit_plain(struct vio_device_pair *pair, const struct vio_frame *frames,
 			     unsigned n, uint64_t *bytes)
 {
 	struct vio_rx_scratch *rx = &pair->scratch->rx;
+	struct vio_chain *chain = &rx->chains[rx->slots[0].first];
 	const struct vio_rx_slot *slot = rx->slots;
 	const uint32_t hs = pair->dev->hdr_size;
 	uint64_t sum = 0;
 	unsigned i;
 
+	n = vio_min(n, rx->plain);
 	if (hs != VIO_NET_HDR_SIZE || pair->dev->big_endian)
 		return 0;
-	for (i = 0; i < n; i++, slot++) {
+	for (i = 0; i < n; i++, slot++, chain++) {
 		const struct vio_frame *frame = &frames[i];
 
-		if (vio_unlikely(slot->count != 1 || !slot->header ||
-				 (frame->meta.flags | frame->meta.gso_type)))
+		if (vio_unlikely(frame->meta.flags | frame->meta.gso_type))
 			break;
-		rx->chains[slot->first].written = frame->len + hs;
+		chain->written = frame->len + hs;
 		vio_net_hdr_say_only(slot->header, 1);
 		sum += frame->len;
 	}
