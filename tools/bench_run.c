@@ -573,7 +573,7 @@ static int open_device(struct run *run)
 				  conf->size, mtu, mtu + VIO_ETH_HLEN);
 	ret = front_start(COMMAND, &queues, &run->front);
 	if (!ret && vio_driver_queue_info(run->front.drv, VIO_RXQ(0), &rx) == 0)
-		run->window = rx.size - rx.size / 4;
+		run->window = rx.in_flight - rx.in_flight / 4;
 	return ret;
 }
 

@@ -9,7 +9,8 @@
 
 #include "tool.h"
 
-#define SCHEME "vhost-user:"
+#define SCHEME	     "vhost-user:"
+#define VLAN_TAG_LEN 4
 
 volatile sig_atomic_t front_ending;
 
@@ -117,34 +118,59 @@ static uint32_t ring_size(const struct front *front, unsigned queue, uint32_t si
 	return size;
 }
 
-static int set_up_pair(const struct front_queues *queues, unsigned id, struct front *front,
-		       struct vio_error *err)
+/*
+ * How many buffers of what size @queues get. What is received may have a VLAN tag on top of the MTU.
+ * Where buffers are not merged, each has to have room for the largest frame that may come: in the
+ * same memory there are fewer then, half of them to be posted.
+ */
+static void fit_buffers(const struct front *front, struct front_queues *queues, uint32_t *rx_size)
+{
+	struct vio_driver_info info;
+
+	vio_driver_get_info(front->drv, &info);
+	*rx_size = queues->size;
+	queues->room += VLAN_TAG_LEN;
+	if (queues->room < 2048)
+		queues->room = 2048;
+	if (vio_features_test(info.accepted, VIO_NET_F_MRG_RXBUF) ||
+	    queues->room >= info.rx_buf_size)
+		return;
+	queues->buffers = (uint32_t)((uint64_t)queues->buffers * queues->room / info.rx_buf_size);
+	queues->room = info.rx_buf_size;
+	while (*rx_size > 1 && 2 * queues->pairs * *rx_size > queues->buffers)
+		*rx_size /= 2;
+}
+
+static int set_up_pair(const struct front_queues *queues, uint32_t rx_size, unsigned id,
+		       struct front *front, struct vio_error *err)
 {
 	struct vio_rxq_conf rx = queues->rx;
 	struct vio_txq_conf tx = queues->tx;
 	int ret;
 
 	rx.ctx = tx.ctx = queues->ctx;
-	rx.size = ring_size(front, VIO_RXQ(id), queues->size);
+	rx.size = ring_size(front, VIO_RXQ(id), rx_size);
 	tx.size = ring_size(front, VIO_TXQ(id), queues->size);
 	ret = vio_driver_rxq_configure(front->drv, id, &rx, err);
 	return ret ? ret : vio_driver_txq_configure(front->drv, id, &tx, err);
 }
 
-int front_start(const char *command, const struct front_queues *queues, struct front *front)
+int front_start(const char *command, const struct front_queues *wanted, struct front *front)
 {
-	struct vio_driver_conf conf = { .nb_rx = queues->pairs, .nb_tx = queues->pairs };
-	uint32_t room = queues->room > 2048 ? queues->room : 2048;
+	struct vio_driver_conf conf = { .nb_rx = wanted->pairs, .nb_tx = wanted->pairs };
+	struct front_queues queues = *wanted;
 	struct vio_error err = { "" };
+	uint32_t rx_size;
 	unsigned i;
 	int ret;
 
-	ret = vio_pool_create(vio_dma_arena_host(front->arena), queues->buffers, room,
+	fit_buffers(front, &queues, &rx_size);
+	ret = vio_pool_create(vio_dma_arena_host(front->arena), queues.buffers, queues.room,
 			      &front->pool);
 	if (!ret)
 		ret = vio_driver_configure(front->drv, &conf, &err);
-	for (i = 0; i < queues->pairs && !ret; i++)
-		ret = set_up_pair(queues, i, front, &err);
+	for (i = 0; i < queues.pairs && !ret; i++)
+		ret = set_up_pair(&queues, rx_size, i, front, &err);
 	if (!ret)
 		ret = vio_driver_start(front->drv, &err);
 	if (ret)

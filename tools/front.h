@@ -51,8 +51,9 @@ void front_close(struct front *front);
 struct front_queues {
 	unsigned pairs;
 	uint32_t size;	  /* descriptors of each ring, or what the device has if that is less */
-	uint32_t buffers; /* of the pool that is made for all of them */
-	uint32_t room;	  /* bytes of frame in each, at least; never less than 2048 */
+	uint32_t buffers; /* of the pool that is made for all of them, */
+	uint32_t room;	  /* bytes of frame in each, at least 2048; larger ones, and fewer, for
+			   * large frames that are not merged */
 	struct vio_rxq_conf rx;
 	struct vio_txq_conf tx;
 	void *ctx;
