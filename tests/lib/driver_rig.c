@@ -260,3 +260,20 @@ void rig_free(struct rig *r, struct vio_buf *buf)
 {
 	vio_pool_put(r->pool, &buf, 1);
 }
+
+void rig_check_frame(const struct vio_buf *head, const uint8_t *want, size_t len)
+{
+	const struct vio_buf *buf;
+	size_t off = 0;
+	unsigned pieces = 0;
+
+	for (buf = head; buf; buf = buf->next) {
+		assert_true(off + buf->len <= len);
+		assert_memory_equal(vio_buf_data(buf), want + off, buf->len);
+		off += buf->len;
+		pieces++;
+	}
+	assert_int_equal(off, len);
+	assert_int_equal(head->frame_len, len);
+	assert_int_equal(head->pieces, pieces);
+}

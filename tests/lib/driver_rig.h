@@ -64,5 +64,7 @@ void rig_send(struct rig *r, uint32_t len, uint8_t fill);
 /* Sends as many as the ring holds, which is @n, and one more, which is turned away: that one. */
 struct vio_buf *rig_fill(struct rig *r, unsigned n);
 void rig_free(struct rig *r, struct vio_buf *buf);
+/* The received frame @head must be the @len bytes @want. */
+void rig_check_frame(const struct vio_buf *head, const uint8_t *want, size_t len);
 
 #endif

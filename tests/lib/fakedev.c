@@ -492,6 +492,12 @@ void *fake_ptr(const struct fake_dev *dev, uint64_t dma)
 	return dev->host->dma + (dma - FAKE_DMA);
 }
 
+static void put_hash(const struct fake_dev *dev, struct vio_net_hdr *header)
+{
+	header->hash_value = vio_le32(dev->hash);
+	header->hash_report = vio_le16(dev->hash_report);
+}
+
 unsigned fake_send_quiet(struct fake_dev *dev, unsigned queue, const void *frame, size_t len,
 			 const struct vio_net_meta *meta)
 {
@@ -533,6 +539,8 @@ unsigned fake_send_quiet(struct fake_dev *dev, unsigned queue, const void *frame
 		m.num_buffers = (uint16_t)n;
 	/* Only now is it known how many buffers there are. */
 	vio_net_hdr_encode(header, hdr, false, &m);
+	if (hdr >= VIO_NET_HDR_SIZE_HASH)
+		put_hash(dev, header);
 	vio_devq_push_burst(q->vq, chains, n);
 	free(bytes);
 	return n;

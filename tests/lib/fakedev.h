@@ -53,6 +53,8 @@ struct fake_dev {
 	struct fake_queue queues[FAKE_QUEUES];
 	struct vio_mem *mem;
 	int queue_max; /* 0: 256 */
+	uint32_t hash; /* in the headers of what is sent, with HASH_REPORT */
+	uint16_t hash_report;
 
 	/* misbehaviour */
 	bool gone;     /* every access fails */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The driver's data path: receive, poll, interrupts, counters (U9, U11, L1-L6, P12). */
+/* The driver's data path: bursts, poll, interrupts, counters (U9, U11, L1, L2, L5, P12). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,23 +29,6 @@ static int setup(void **state)
 	return rig_setup(state);
 }
 
-static void check_frame(struct vio_buf *head, const uint8_t *want, size_t len)
-{
-	const struct vio_buf *buf;
-	size_t off = 0;
-	unsigned pieces = 0;
-
-	for (buf = head; buf; buf = buf->next) {
-		assert_true(off + buf->len <= len);
-		assert_memory_equal(vio_buf_data(buf), want + off, buf->len);
-		off += buf->len;
-		pieces++;
-	}
-	assert_int_equal(off, len);
-	assert_int_equal(head->frame_len, len);
-	assert_int_equal(head->pieces, pieces);
-}
-
 /* ---- Receive --------------------------------------------------------------------------------- */
 
 static void test_rx_one_buffer(void **state)
@@ -60,211 +43,11 @@ static void test_rx_one_buffer(void **state)
 	for (i = 0; i < 6; i++) {
 		assert_int_equal(fake_send(&r->dev, 0, big, sizes[i], NULL), 1);
 		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-		check_frame(buf, big, sizes[i]);
+		rig_check_frame(buf, big, sizes[i]);
 		assert_int_equal(buf->off, VIO_BUF_HEADROOM);
 		assert_int_equal(buf->meta.flags | buf->meta.gso_type, 0);
 		rig_free(r, buf);
 	}
-}
-
-/* L5: merged receive, the buffers joined. */
-static void test_l5_mergeable(void **state)
-{
-	static const uint32_t sizes[] = { 2049, 4096, 9014, 65000 };
-	struct rig *r = *state;
-	struct vio_buf *bufs[4];
-	unsigned i, n;
-
-	rig_start(r);
-	for (i = 0; i < 4; i++) {
-		n = fake_send(&r->dev, 0, big, sizes[i], NULL);
-		assert_true(n > 1);
-		assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 4), 1);
-		check_frame(bufs[0], big, sizes[i]);
-		assert_int_equal(bufs[0]->pieces, n);
-		rig_free(r, bufs[0]);
-	}
-}
-
-/* A budget that ends inside a frame: the next poll goes on with it. */
-static void test_l5_merge_over_polls(void **state)
-{
-	struct rig *r = *state;
-	unsigned n;
-
-	rig_start(r);
-	n = fake_send(&r->dev, 0, big, 9000, NULL);
-	assert_int_equal(n, 5);
-	assert_int_equal(vio_driver_poll(r->drv, 0, 3), 3);
-	assert_int_equal(r->nreceived, 0);
-	assert_int_equal(vio_driver_poll(r->drv, 0, 3), 2);
-	assert_int_equal(r->nreceived, 1);
-	check_frame(r->received[0], big, 9000);
-}
-
-static void test_l5_small_without_merging(void **state)
-{
-	struct rig *r = *state;
-	struct vio_buf *buf;
-
-	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
-	rig_start(r);
-	assert_int_equal(fake_send(&r->dev, 0, big, 1514, NULL), 1);
-	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-	check_frame(buf, big, 1514);
-	rig_free(r, buf);
-}
-
-/* Frames larger than a buffer without merging: several buffers are posted as one. */
-static void receive_big(struct rig *r, unsigned posted)
-{
-	static const uint32_t sizes[] = { 60, 2048, 2049, 30000, 65549 };
-	struct vio_driver_queue_info qi;
-	struct vio_buf *buf;
-	unsigned i;
-
-	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
-	fake_offer(&r->dev, VIO_NET_F_GUEST_CSUM);
-	fake_offer(&r->dev, VIO_NET_F_GUEST_TSO4);
-	r->want = vio_driver_known_features();
-	rig_start(r);
-	assert_null(strstr(r->h.log, "expected at least"));
-	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
-	assert_int_equal(qi.in_flight, posted);
-	for (i = 0; i < 5; i++) {
-		assert_int_equal(fake_send(&r->dev, 0, big, sizes[i], NULL), 1);
-		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-		check_frame(buf, big, sizes[i]);
-		rig_free(r, buf);
-	}
-}
-
-/* 33 descriptors for each: 3 * 33 of 128. */
-static void test_l5_big_without_merging(void **state)
-{
-	struct rig *r = *state;
-
-	fake_withdraw(&r->dev, VIO_F_INDIRECT_DESC);
-	r->ring = 128;
-	receive_big(r, 3);
-}
-
-/* One descriptor for each, and its 33 buffers in an indirect table: all that the pool has. */
-static void test_l5_big_indirect(void **state)
-{
-	struct rig *r = *state;
-
-	r->ring = 128;
-	receive_big(r, RIG_POOL / 33);
-}
-
-/* Likewise, in a ring that is filled: each time a frame was taken, there is room for one. */
-static void test_l5_big_indirect_full(void **state)
-{
-	struct rig *r = *state;
-	struct vio_driver_queue_info qi;
-	struct vio_driver_stats stats;
-	struct vio_buf *bufs[40];
-	unsigned i, round;
-
-	r->ring = 64;
-	r->room = 8000; /* nine a frame */
-	receive_big(r, 64);
-	for (round = 0; round < 20; round++) {
-		for (i = 0; i < 40; i++)
-			assert_int_equal(fake_send(&r->dev, 0, big, 60 + 1000 * i, NULL), 1);
-		assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 40), 40);
-		for (i = 0; i < 40; i++) {
-			check_frame(bufs[i], big, 60 + 1000 * i);
-			rig_free(r, bufs[i]);
-		}
-		assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
-		assert_int_equal(qi.in_flight, 64);
-	}
-	rig_stats(r, 0, &stats);
-	assert_int_equal(stats.no_memory, 0);
-}
-
-static void test_l5_buffers_too_small(void **state)
-{
-	struct rig *r = *state;
-	struct vio_driver_queue_info qi;
-
-	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
-	fake_withdraw(&r->dev, VIO_F_INDIRECT_DESC);
-	r->room = 8;
-	rig_start(r);
-	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
-	assert_int_equal(qi.in_flight, 0);
-	assert_non_null(strstr(r->h.log, "buffer of 72 bytes"));
-	assert_int_not_equal(vio_driver_poll_due(r->drv, 0), UINT64_MAX);
-}
-
-/* L6: the header becomes meta; bad ones are dropped and counted. */
-static void test_l6_header(void **state)
-{
-	struct rig *r = *state;
-	struct vio_net_meta meta = { .flags = VIO_NET_HDR_F_NEEDS_CSUM,
-				     .gso_type = VIO_NET_HDR_GSO_TCPV4,
-				     .gso_size = 1448,
-				     .hdr_len = 54,
-				     .csum_start = 34,
-				     .csum_offset = 16 };
-	struct vio_driver_stats stats;
-	struct vio_buf *buf;
-
-	fake_offer(&r->dev, VIO_NET_F_GUEST_CSUM);
-	fake_offer(&r->dev, VIO_NET_F_GUEST_TSO4);
-	r->want = vio_driver_known_features();
-	rig_start(r);
-	fake_send(&r->dev, 0, big, 9000, &meta);
-	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-	check_frame(buf, big, 9000);
-	assert_int_equal(buf->meta.flags, VIO_NET_HDR_F_NEEDS_CSUM);
-	assert_int_equal(buf->meta.gso_type, VIO_NET_HDR_GSO_TCPV4);
-	assert_int_equal(buf->meta.gso_size, 1448);
-	assert_int_equal(buf->meta.csum_start, 34);
-	rig_free(r, buf);
-
-	meta.gso_size = 0;
-	fake_send(&r->dev, 0, big, 100, &meta);
-	meta.gso_type = 0;
-	meta.csum_start = 99;
-	fake_send(&r->dev, 0, big, 100, &meta);
-	fake_send(&r->dev, 0, big, 13, NULL);
-	fake_send(&r->dev, 0, big, 60, NULL);
-	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-	check_frame(buf, big, 60);
-	rig_free(r, buf);
-	rig_stats(r, 0, &stats);
-	assert_int_equal(stats.packets, 2);
-	assert_int_equal(stats.errors, 3);
-	assert_int_equal(stats.drops[VIO_DROP_BAD_GSO], 1);
-	assert_int_equal(stats.drops[VIO_DROP_BAD_CSUM], 1);
-	assert_int_equal(stats.drops[VIO_DROP_SHORT], 1);
-}
-
-static void test_l6_hash(void **state)
-{
-	struct rig *r = *state;
-	struct vio_virtq_desc *desc;
-	struct vio_net_hdr *hdr;
-	struct vio_buf *buf;
-
-	fake_offer(&r->dev, VIO_NET_F_CTRL_VQ);
-	fake_offer(&r->dev, VIO_NET_F_HASH_REPORT);
-	r->want = vio_driver_known_features();
-	rig_start(r);
-	desc = fake_desc(&r->dev, 0);
-	hdr = fake_ptr(&r->dev, desc[0].addr);
-	assert_int_equal(fake_send_quiet(&r->dev, 0, big, 60, NULL), 1);
-	hdr->hash_value = vio_le32(0x12345678);
-	hdr->hash_report = vio_le16(VIO_NET_HASH_REPORT_TCPV4);
-	fake_wants_interrupt(&r->dev, 0);
-	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-	assert_int_equal(buf->hash, 0x12345678);
-	assert_int_equal(buf->hash_report, VIO_NET_HASH_REPORT_TCPV4);
-	rig_free(r, buf);
 }
 
 /* Many times round the ring, refilled as it goes, in bursts of all sizes. */
@@ -551,27 +334,6 @@ static void test_l5_delayed_retry_one(void **state)
 	assert_true(vio_driver_poll_due(r->drv, 0) > r->h.now);
 }
 
-/* A smaller MTU that is set here is nothing that the device knows of. */
-static void test_l5_room_for_the_devices_mtu(void **state)
-{
-	struct rig *r = *state;
-	struct vio_driver_info info;
-	struct vio_buf *buf;
-
-	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
-	r->dev.config.mtu = vio_le16(9000);
-	rig_start(r);
-	assert_int_equal(vio_driver_mtu_set(r->drv, 1500), 0);
-	assert_int_equal(vio_driver_stop(r->drv), 0);
-	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
-	vio_driver_get_info(r->drv, &info);
-	assert_int_equal(info.rx_buf_size, 9018);
-	assert_int_equal(fake_send(&r->dev, 0, big, 9014, NULL), 1);
-	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-	check_frame(buf, big, 9014);
-	rig_free(r, buf);
-}
-
 /* L5: refilled past half empty, not buffer by buffer. */
 static void test_l5_refill_past_half(void **state)
 {
@@ -641,7 +403,7 @@ static void test_map_every_buffer(void **state)
 	assert_int_equal(r->h.maps, 64);
 	fake_send(&r->dev, 0, big, 5000, NULL);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 3), 1);
-	check_frame(bufs[0], big, 5000);
+	rig_check_frame(bufs[0], big, 5000);
 	assert_int_equal(r->h.maps, 61);
 	rig_free(r, bufs[0]);
 	bufs[0] = rig_frame(r, 60, 7);
@@ -668,15 +430,6 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_rx_one_buffer),
-		T(test_l5_mergeable),
-		T(test_l5_merge_over_polls),
-		T(test_l5_small_without_merging),
-		T(test_l5_big_without_merging),
-		T(test_l5_big_indirect),
-		T(test_l5_big_indirect_full),
-		T(test_l5_buffers_too_small),
-		T(test_l6_header),
-		T(test_l6_hash),
 		T(test_rx_keeps_going),
 		T(test_rx_headroom_is_not_clean),
 		T(test_u9_polling),
@@ -690,7 +443,6 @@ int main(void)
 		T(test_l2_paired_tx),
 		T(test_l5_delayed_retry),
 		T(test_l5_delayed_retry_one),
-		T(test_l5_room_for_the_devices_mtu),
 		T(test_l5_refill_past_half),
 		T(test_p12_counters),
 		T(test_map_every_buffer),
