@@ -6,6 +6,7 @@
 
 #include "base/bits.h"
 #include "check.h"
+#include "device/device.h"
 #include "ring_image.h"
 
 static void bed_call(void *ctx, unsigned queue)
@@ -55,8 +56,9 @@ void bed_open(struct bed *r, const struct bed_conf *conf)
 	props.tx = conf->tx;
 	check(vio_device_create(host, &props, &r->fb->be, &r->dev, &err) == 0);
 	vio_device_set_transport(r->dev, &bed_transport, r);
-	accepted =
-		vio_features_and(vio_device_features(r->dev), vio_features_make(conf->features, 0));
+	r->dev->offered.w[0] |= conf->more;
+	accepted = vio_features_and(vio_device_features(r->dev),
+				    vio_features_make(conf->features | conf->more, 0));
 	(conf->packed ? vio_features_set : vio_features_clear)(&accepted, VIO_F_RING_PACKED);
 	(conf->in_order ? vio_features_set : vio_features_clear)(&accepted, VIO_F_IN_ORDER);
 	check(vio_device_set_driver_features(r->dev, accepted) == 0);

@@ -25,7 +25,8 @@
 struct bed_conf {
 	uint64_t features;     /* what the driver accepts (if offered) */
 	bool packed, in_order; /* ring formats, beside that */
-	uint32_t tx_offloads;  /* of the back end */
+	uint64_t more;	      /* features that the device is made to have: for longer net headers */
+	uint32_t tx_offloads; /* of the back end */
 	uint32_t rx_offloads;
 	uint32_t num;	      /* ring size; 0: 256 */
 	unsigned pairs;	      /* 0: 1 */

@@ -129,8 +129,9 @@ static void q2_bad_properties_are_named_with_value_and_limits(void **state)
 
 static void q2_features_that_do_not_exist_here_are_refused_by_name(void **state)
 {
-	static const unsigned bits[] = { VIO_NET_F_RSS, VIO_F_SR_IOV, VIO_NET_F_MTU };
-	static const char *const names[] = { "rss", "sr_iov", "mtu" };
+	static const unsigned bits[] = { VIO_NET_F_RSS, VIO_NET_F_HASH_REPORT, VIO_F_SR_IOV,
+					 VIO_NET_F_MTU };
+	static const char *const names[] = { "+rss", "+hash_report", "+sr_iov", "+mtu" };
 	struct fake_backend *fb = fake_backend_create(0, 0);
 	struct vio_net_props props;
 	struct vio_device *dev;
@@ -138,7 +139,7 @@ static void q2_features_that_do_not_exist_here_are_refused_by_name(void **state)
 	struct counting c;
 
 	(void)state;
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
 		vio_net_props_init(&props);
 		vio_features_set(&props.add, bits[i]);
 		assert_int_equal(create(&c, &props, &fb->be, &dev, &err), -EINVAL);
