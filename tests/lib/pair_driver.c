@@ -197,7 +197,8 @@ static struct pair_stream stream_of(const struct pair_driver_conf *conf, unsigne
 {
 	struct pair_stream s = { .key = (conf->key + id + 1) * UINT64_C(0xd1342543de82ef95),
 				 .csum = conf->offloads,
-				 .gso = conf->offloads };
+				 .gso = conf->offloads,
+				 .large = conf->large_frames };
 
 	s.plain_max = 1514;
 	if (conf->mtu)
@@ -480,6 +481,9 @@ static int move(struct pair_queue *q, unsigned n)
 	int sent = pair_queue_send(q, n);
 	int got = pair_queue_receive(q, 64);
 
+	/* Buffers may be short before the ring is full. */
+	if (sent == 0)
+		vio_driver_tx_reap(q->d->drv, q->id, PAIR_RING);
 	return sent < 0 || got < 0 ? -1 : sent + got;
 }
 

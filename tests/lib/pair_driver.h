@@ -34,6 +34,7 @@ struct pair_driver_conf {
 	uint32_t rx_count; /* receive buffers; 0: plenty */
 	bool interrupts;   /* sleep on descriptors instead of polling */
 	bool short_frames; /* none above 128 bytes, all in one piece */
+	bool large_frames; /* many of them */
 	uint64_t key;	   /* of the streams */
 	const struct pair_device *device; /* for reports; NULL: in another process */
 };

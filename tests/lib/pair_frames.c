@@ -40,7 +40,7 @@ static uint32_t choose_len(struct dice *dice, const struct pair_stream *stream)
 
 	if (kind == 0) /* the longest, and the shortest, now and then */
 		return roll(dice, 4) == 0 ? stream->max : VIO_ETH_MIN_LEN;
-	if (kind == 1)
+	if (kind == 1 || (stream->large && kind % 4 == 1))
 		max = stream->max;
 	else if (kind < 64)
 		max = MIDDLE_MAX;

@@ -21,6 +21,7 @@ struct pair_stream {
 	bool csum;	    /* some ask for a checksum */
 	bool gso;	    /* long ones ask for segmentation, and some others */
 	bool whole;	    /* all are sent in one piece */
+	bool large;	    /* one in four is of any length up to max */
 };
 
 struct pair_shape {
@@ -28,7 +29,8 @@ struct pair_shape {
 	struct vio_net_meta meta; /* hdr_len is a hint, and not to be compared */
 };
 
-/* What frame @seq looks like: nine in ten below 128 bytes, one in a thousand up to stream->max. */
+/* What frame @seq looks like: nine in ten below 128 bytes, one in a thousand up to stream->max, unless
+ * stream->large says otherwise. */
 struct pair_shape pair_frame_shape(const struct pair_stream *stream, uint64_t seq);
 
 /* Writes its first @len bytes to @out, which has room for eight more. */
