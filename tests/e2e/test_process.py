@@ -360,6 +360,34 @@ def test_driver_checks_generated_frames(scratch, size):
     assert result["lost"] == 0 and result["corrupt"] == 0
 
 
+SPLIT, UNORDERED = ",-ring_packed", ",-in_order"
+
+
+@pytest.mark.parametrize("ring", ["", UNORDERED, SPLIT, SPLIT + UNORDERED])
+@pytest.mark.parametrize("mtu, size, features", [
+    # An MTU of 9000: merged, and in buffers that hold it.
+    (8986, 9000, "+mrg_rxbuf"),
+    (8986, 9000, "-mrg_rxbuf"),
+    (8986, "random", "-mrg_rxbuf,-indirect_desc"),
+    # Buffers of 64 KiB, for what segmentation offloads may bring.
+    (8986, 9000, "-mrg_rxbuf,+guest_csum,+guest_tso4"),
+    (1500, 64, "-mrg_rxbuf,+guest_csum,+guest_tso6"),
+    (1500, 1514, "-mrg_rxbuf,-indirect_desc,+guest_csum,+guest_uso4,+guest_uso6"),
+    # The largest there is.
+    (65521, 65535, "-mrg_rxbuf"),
+])
+def test_large_buffers_between_two_processes(scratch, mtu, size, features, ring):
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", "loop", "--mtu", mtu]) as device:
+        device.wait_listening()
+        result = vioduct.bench_driver(path, "echo", 20000, size, verify=True,
+                                      features=features + ring)
+        counters = device.stop()
+    assert result["rx_packets"] == result["tx_packets"] >= 20000
+    assert result["lost"] == 0 and result["corrupt"] == 0
+    assert counters.drops() == {}
+
+
 def test_driver_pings_the_user_network(scratch):
     path = os.path.join(scratch, "s")
     with Device(["--socket-path", path, "--backend", "user"]) as device:

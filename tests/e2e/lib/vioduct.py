@@ -137,11 +137,14 @@ def ping(path, target, count=5, server=False, address=None, check=True, timeout=
     return tool(arguments + [target], timeout=timeout, check=check)
 
 
-def bench_driver(path, mode, frames, size=64, verify=False, server=False, timeout=120):
+def bench_driver(path, mode, frames, size=64, verify=False, server=False, timeout=120,
+                 features=""):
     """`vioduct bench driver`: our driver, counting and checking."""
     via = "vhost-user:" + path + (",server" if server else "")
     arguments = ["bench", "driver", "--via", via, "--mode", mode, "--frames", frames,
                  "--size", size]
     if verify:
         arguments.append("--verify")
+    if features:
+        arguments += ["--features", features]
     return tool(arguments, timeout=timeout)
