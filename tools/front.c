@@ -11,6 +11,8 @@
 
 #define SCHEME	     "vhost-user:"
 #define VLAN_TAG_LEN 4
+#define SPARE	     (64u << 20) /* bytes: a few hundred buffers of 64 KiB */
+#define UNPOSTED     192	 /* buffers: on their way to be sent or looked at */
 
 volatile sig_atomic_t front_ending;
 
@@ -71,6 +73,21 @@ static int fail(const char *command, const struct front_conf *conf, const struct
 	return ret == -EINVAL || ret == -ENAMETOOLONG ? TOOL_USAGE : TOOL_FAILED;
 }
 
+/* Whether frames may come that are larger than an MTU, and, for all that is known before the device is
+ * asked, unmerged. */
+static bool takes_large_frames(const struct front_conf *conf)
+{
+	static const uint8_t large[] = { VIO_NET_F_GUEST_TSO4, VIO_NET_F_GUEST_TSO6,
+					 VIO_NET_F_GUEST_UFO, VIO_NET_F_GUEST_USO4,
+					 VIO_NET_F_GUEST_USO6 };
+	unsigned i;
+
+	for (i = 0; i < sizeof(large); i++)
+		if (vio_features_test(conf->add, large[i]))
+			return true;
+	return false;
+}
+
 int front_connect(const char *command, const struct front_conf *conf, struct front *front)
 {
 	struct vio_vhost_user_front_conf vu = {
@@ -84,7 +101,8 @@ int front_connect(const char *command, const struct front_conf *conf, struct fro
 
 	memset(front, 0, sizeof(*front));
 	signal(SIGPIPE, SIG_IGN);
-	ret = vio_dma_arena_create(conf->memory, VIO_LOG_ERROR, &front->arena, &err);
+	front->spare = takes_large_frames(conf) ? SPARE : 0;
+	ret = vio_dma_arena_create(conf->memory + front->spare, VIO_LOG_ERROR, &front->arena, &err);
 	if (!ret)
 		ret = vio_vhost_user_open(&vu, front->arena, &front->transport, &err);
 	return ret ? fail(command, conf, &err, ret) : 0;
@@ -120,12 +138,13 @@ static uint32_t ring_size(const struct front *front, unsigned queue, uint32_t si
 
 /*
  * How many buffers of what size @queues get. What is received may have a VLAN tag on top of the MTU.
- * Where buffers are not merged, each has to have room for the largest frame that may come: in the
- * same memory there are fewer then, half of them to be posted.
+ * Where buffers are not merged, each has to have room for the largest frame that may come: there are
+ * fewer then, and as many are posted as leave enough for sending.
  */
 static void fit_buffers(const struct front *front, struct front_queues *queues, uint32_t *rx_size)
 {
 	struct vio_driver_info info;
+	uint64_t memory;
 
 	vio_driver_get_info(front->drv, &info);
 	*rx_size = queues->size;
@@ -135,9 +154,11 @@ static void fit_buffers(const struct front *front, struct front_queues *queues, 
 	if (vio_features_test(info.accepted, VIO_NET_F_MRG_RXBUF) ||
 	    queues->room >= info.rx_buf_size)
 		return;
-	queues->buffers = (uint32_t)((uint64_t)queues->buffers * queues->room / info.rx_buf_size);
+	memory = (uint64_t)queues->buffers * queues->room + front->spare;
+	if (queues->buffers > memory / (info.rx_buf_size + 256))
+		queues->buffers = (uint32_t)(memory / (info.rx_buf_size + 256));
 	queues->room = info.rx_buf_size;
-	while (*rx_size > 1 && 2 * queues->pairs * *rx_size > queues->buffers)
+	while (*rx_size > 1 && queues->pairs * (2 * *rx_size + UNPOSTED) > queues->buffers)
 		*rx_size /= 2;
 }
 

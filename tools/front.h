@@ -28,6 +28,7 @@ struct front {
 	struct vio_driver_transport *transport; /* NULL once the driver owns it */
 	struct vio_driver *drv;
 	struct vio_pool *pool;
+	uint64_t spare; /* bytes of the arena for larger buffers than were asked for */
 };
 
 struct front_conf {

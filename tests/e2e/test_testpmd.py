@@ -132,7 +132,33 @@ def test_swapped_frames_come_back_unchanged(scratch, options):
     assert counters.drops() == {}
 
 
-def swap(wire, frames, window=32):
+@pytest.mark.parametrize("options", ["", "mrg_rxbuf=0", "mrg_rxbuf=0,in_order=0", "packed_vq=1",
+                                     "packed_vq=1,mrg_rxbuf=0",
+                                     "packed_vq=1,mrg_rxbuf=0,in_order=0"])
+def test_swapped_jumbo_frames_come_back_unchanged(scratch, options):
+    """The same with frames of up to 9014 bytes, in buffers that hold them where none are merged."""
+    path = os.path.join(scratch, "s")
+    with netns.Namespace() as inside, \
+            Device(["--socket-path", path, "--mtu", 9000, "--backend", "tap,name=vtap0,mtu=9000"],
+                   netns=inside) as device:
+        device.wait_listening()
+        traffic.wait_for_interface(inside, "vtap0")
+        inside.run(["ip", "link", "set", "vtap0", "up"])
+        with Testpmd("driver", path, "macswap", options, frame_max=9018) as driver:
+            driver.wait_ready().start()
+            wire = traffic.RawSocket(inside, "vtap0")
+            try:
+                count = swap(wire, FRAMES // 200, window=8, longest=9014)
+            finally:
+                wire.close()
+            statistics = driver.stop()
+            driver.quit()
+        counters = device.stop()
+    assert statistics["rx_packets"] >= count and statistics["tx_packets"] >= count
+    assert counters.drops() == {}
+
+
+def swap(wire, frames, window=32, longest=1514):
     """Send numbered frames, a window at a time, and expect each back in order."""
     mine, its = b"\x02\0\0\0\0\x02", b"\x02\0\0\0\0\x01"
     # The first frames may meet a driver that is not reading yet: one is sent until it comes back.
@@ -149,7 +175,8 @@ def swap(wire, frames, window=32):
     while number < frames:
         sent = []
         for _ in range(window):
-            sent.append(traffic.numbered_frame(number, 60 + number * 7 % 1455, its, mine))
+            sent.append(traffic.numbered_frame(number, 60 + number * 7 % (longest - 59), its,
+                                               mine))
             wire.send(sent[-1])
             number += 1
         for frame in sent:
@@ -180,9 +207,9 @@ def test_capture_shows_what_was_sent(scratch):
 
 # Our driver on testpmd's device.
 
-def start_device(scratch, mode, options="", size=64):
+def start_device(scratch, mode, options="", size=64, frame_max=1518):
     path = os.path.join(scratch, "s")
-    device = Testpmd("device", path, mode, options, size).wait_ready()
+    device = Testpmd("device", path, mode, options, size, frame_max=frame_max).wait_ready()
     return path, device
 
 
@@ -225,6 +252,20 @@ def test_our_driver_has_its_frames_swapped_and_unchanged(scratch, frames, size):
         device.stop()
     assert result["tx_packets"] >= frames
     assert result["rx_packets"] == result["tx_packets"]
+    assert result["lost"] == 0 and result["corrupt"] == 0
+
+
+@pytest.mark.parametrize("features", ["+mrg_rxbuf", "-mrg_rxbuf",
+                                      "-mrg_rxbuf,+guest_csum,+guest_tso4",
+                                      "-mrg_rxbuf,-ring_packed,-in_order"])
+def test_our_driver_has_its_jumbo_frames_swapped_and_unchanged(scratch, features):
+    path, device = start_device(scratch, "macswap", frame_max=9018)
+    with device:
+        device.start()
+        result = vioduct.bench_driver(path, "macswap-check", FRAMES // 10, 9000, verify=True,
+                                      features=features, timeout=seconds_for(FRAMES))
+        device.stop()
+    assert result["rx_packets"] == result["tx_packets"] >= FRAMES // 10
     assert result["lost"] == 0 and result["corrupt"] == 0
 
 

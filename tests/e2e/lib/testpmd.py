@@ -61,14 +61,15 @@ def _available_mib():
 
 
 class Testpmd:
-    """One testpmd with one port. Sockets: it connects as a driver, listens as a device, and the
-    other way round with server=1 or client=1 among the options."""
+    """One testpmd with one port, for frames of up to frame_max bytes. Sockets: it connects as a
+    driver, listens as a device, and the other way round with server=1 or client=1 among the
+    options."""
 
     __test__ = False
     _number = 0
 
     def __init__(self, role, path, mode="io", queue_options="", packet_size=64, log=None,
-                 descriptors=1024, pairs=1):
+                 descriptors=1024, pairs=1, frame_max=1518):
         cores = paths.cpus()[:2]
         if role == "driver":
             cores.reverse()
@@ -86,9 +87,17 @@ class Testpmd:
             ["stdbuf", "-oL", "dpdk-testpmd", "-l", "%d,%d" % tuple(cores),
              "--main-lcore", cores[0], "--file-prefix", prefix, "-m", MEMORY_MIB, "--no-pci",
              "--single-file-segments", "--vdev", device, "--", "-i", "--nb-cores=1",
-             "--txd=%d" % descriptors, "--rxd=%d" % descriptors, "--total-num-mbufs=32768",
-             "--rxq=%d" % pairs, "--txq=%d" % pairs, "--txpkts=%d" % packet_size,
-             "--forward-mode=" + mode], log=log)
+             "--txd=%d" % descriptors, "--rxd=%d" % descriptors, "--rxq=%d" % pairs,
+             "--txq=%d" % pairs, "--txpkts=%d" % packet_size, "--forward-mode=" + mode]
+            + self._buffers(frame_max), log=log)
+
+    @staticmethod
+    def _buffers(frame_max):
+        """Each holds a frame: without merging, DPDK's driver posts nothing else."""
+        if frame_max <= 1518:
+            return ["--total-num-mbufs=32768"]
+        return ["--total-num-mbufs=8192", "--max-pkt-len=%d" % frame_max,
+                "--mbuf-size=%d" % (frame_max + 256)]
 
     def __enter__(self):
         return self
