@@ -181,6 +181,30 @@ uint32_t netframe_segment(const struct netframe *f, unsigned index, uint8_t out[
 	return packet(f, index, out);
 }
 
+uint32_t netframe_finished(const struct netframe *f, unsigned index, uint8_t out[NETFRAME_MAX])
+{
+	uint32_t at = (uint32_t)f->meta.csum_start + f->meta.csum_offset;
+	uint16_t sum;
+
+	if (f->spec.gso_type)
+		return netframe_segment(f, index, out);
+	if (index > 0)
+		return 0;
+	memcpy(out, f->bytes, f->len);
+	if (f->spec.needs_csum) {
+		sum = netframe_transport_check(f, out, f->len);
+		put(out + at, f->spec.udp && sum == 0 ? 0xffff : sum, 2);
+	}
+	return f->len;
+}
+
+void netframe_clear_id(const struct netframe *f, uint8_t *bytes)
+{
+	if (f->spec.gso_type == VIO_NET_HDR_GSO_UDP && f->spec.ipv6 &&
+	    f->len - f->split > f->spec.gso_size)
+		memset(bytes + f->split + 4, 0, 4);
+}
+
 /* ---- Building -------------------------------------------------------------------------------- */
 
 static void build_ethernet(struct netframe *f)

@@ -63,6 +63,12 @@ uint16_t netframe_plain_check(const uint8_t *bytes, uint32_t len, uint32_t sum);
  */
 uint32_t netframe_segment(const struct netframe *f, unsigned index, uint8_t out[NETFRAME_MAX]);
 
+/* Likewise when nothing may be left to do: its segments, or once the frame with its checksum. */
+uint32_t netframe_finished(const struct netframe *f, unsigned index, uint8_t out[NETFRAME_MAX]);
+/* Makes the identification 0 in a fragment of @f, which whoever cuts it up chooses. Leaves alone
+ * what is no IPv6 fragment. */
+void netframe_clear_id(const struct netframe *f, uint8_t *bytes);
+
 /*
  * @len bytes at @bytes as a frame in pieces of random lengths, empty ones among them, each
  * allocated by itself so that a step beyond it is noticed. @max_pieces is at least 1.

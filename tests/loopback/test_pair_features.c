@@ -11,14 +11,12 @@
  * the test's own, to be held against the one of the library.
  */
 #include <errno.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -26,6 +24,7 @@
 #include "check.h"
 #include "netframe.h"
 #include "pair_driver.h"
+#include "pair_offload.h"
 
 /* ---- Features and what they require (virtio 1.4, 5.1.3.1) ------------------------------------- */
 
@@ -284,117 +283,12 @@ static void test_s9_closure(void **state)
 
 /* ---- Frames ---------------------------------------------------------------------------------- */
 
-static bool has(const struct pair_driver *d, unsigned bit)
-{
-	struct vio_driver_info info;
-
-	vio_driver_get_info(d->drv, &info);
-	return vio_features_test(info.accepted, bit);
-}
-
-/* What the driver may ask for (@host) or be given, by the feature that allows it. */
-static bool allowed(const struct pair_driver *d, const struct netframe *f, bool host)
-{
-	uint8_t gso = f->meta.gso_type;
-
-	if (f->meta.flags && !has(d, host ? NET(CSUM) : NET(GUEST_CSUM)))
-		return false;
-	if (gso & VIO_NET_HDR_GSO_ECN && !has(d, host ? NET(HOST_ECN) : NET(GUEST_ECN)))
-		return false;
-	switch (gso & (uint8_t)~VIO_NET_HDR_GSO_ECN) {
-	case VIO_NET_HDR_GSO_TCPV4:
-		return has(d, host ? NET(HOST_TSO4) : NET(GUEST_TSO4));
-	case VIO_NET_HDR_GSO_TCPV6:
-		return has(d, host ? NET(HOST_TSO6) : NET(GUEST_TSO6));
-	case VIO_NET_HDR_GSO_UDP:
-		return has(d, host ? NET(HOST_UFO) : NET(GUEST_UFO));
-	case VIO_NET_HDR_GSO_UDP_L4:
-		if (host)
-			return has(d, NET(HOST_USO));
-		return has(d, f->spec.ipv6 ? NET(GUEST_USO6) : NET(GUEST_USO4));
-	default:
-		return true;
-	}
-}
-
-/* Sends @f, in one piece or two. What the driver says. */
-static int send_frame(struct pair_queue *q, const struct netframe *f, bool split)
-{
-	struct vio_buf *buf, *tail;
-	int ret;
-
-	if (vio_pool_available(q->tx.big) < 2)
-		pair_queue_finish(q);
-	check(vio_pool_get(q->tx.big, &buf, 1) == 1);
-	buf->len = split ? f->l4 + 1 : f->len;
-	memcpy(vio_buf_data(buf), f->bytes, buf->len);
-	if (split) {
-		check(vio_pool_get(q->tx.big, &tail, 1) == 1);
-		tail->len = f->len - buf->len;
-		memcpy(vio_buf_data(tail), f->bytes + buf->len, tail->len);
-		buf->next = tail;
-	}
-	buf->meta = f->meta;
-	/* What the caller says of it is a guess. */
-	buf->meta.hdr_len = 3;
-	ret = vio_driver_tx_burst(q->d->drv, q->id, &buf, 1);
-	if (ret == 1)
-		q->sent++;
-	else
-		pair_buffers_put(&q->tx, &buf, 1);
-	return ret;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-/* The next frame that comes, in one piece. Returns its length. */
-static uint32_t receive(struct pair_queue *q, uint8_t *bytes, struct vio_net_meta *meta)
-{
-	uint64_t end = now_ms() + PAIR_LIMIT_MS;
-	struct vio_buf *frame, *piece;
-	uint32_t len = 0;
-	int n;
-
-	while ((n = vio_driver_rx_burst(q->d->drv, q->id, &frame, 1)) == 0) {
-		if (now_ms() > end)
-			pair_queue_die(q, "no frame comes");
-		vio_driver_tx_reap(q->d->drv, q->id, PAIR_RING);
-		sched_yield();
-	}
-	check(n == 1);
-	for (piece = frame; piece; piece = piece->next) {
-		memcpy(bytes + len, vio_buf_data(piece), piece->len);
-		len += piece->len;
-	}
-	check(len == frame->frame_len);
-	*meta = frame->meta;
-	vio_pool_put(q->rx_pool, &frame, 1);
-	return len;
-}
-
-static void expect_bytes(struct pair_queue *q, const uint8_t *bytes, uint32_t len)
-{
-	static uint8_t got[NETFRAME_MAX];
-	struct vio_net_meta meta;
-
-	assert_int_equal(receive(q, got, &meta), len);
-	assert_memory_equal(got, bytes, len);
-	assert_int_equal(meta.flags & VIO_NET_HDR_F_NEEDS_CSUM, 0);
-	assert_int_equal(meta.gso_type, VIO_NET_HDR_GSO_NONE);
-}
-
 static void expect_whole(struct pair_queue *q, const struct netframe *f)
 {
 	static uint8_t got[NETFRAME_MAX];
 	struct vio_net_meta meta;
 
-	assert_int_equal(receive(q, got, &meta), f->len);
+	assert_int_equal(pair_receive_bytes(q, got, &meta), f->len);
 	assert_memory_equal(got, f->bytes, f->len);
 	assert_int_equal(meta.flags, f->meta.flags);
 	assert_int_equal(meta.gso_type, f->meta.gso_type);
@@ -403,55 +297,37 @@ static void expect_whole(struct pair_queue *q, const struct netframe *f)
 	assert_int_equal(meta.csum_offset, f->meta.csum_offset);
 	/* What was negotiated to be exact is, though the caller did not know. */
 	if (f->meta.gso_type)
-		assert_int_equal(meta.hdr_len, has(q->d, NET(GUEST_HDRLEN)) ? f->payload_at : 3);
+		assert_int_equal(meta.hdr_len,
+				 pair_has(q->d, NET(GUEST_HDRLEN)) ? f->payload_at : 3);
 }
 
-/* The frame with its checksum done by the reference. */
-static void expect_completed(struct pair_queue *q, const struct netframe *f)
-{
-	static struct netframe done;
-	uint32_t at = f->meta.csum_start + f->meta.csum_offset;
-	uint16_t sum = netframe_transport_check(f, f->bytes, f->len);
-
-	done = *f;
-	if (f->spec.udp && sum == 0)
-		sum = 0xffff;
-	done.bytes[at] = (uint8_t)(sum >> 8);
-	done.bytes[at + 1] = (uint8_t)sum;
-	expect_bytes(q, done.bytes, done.len);
-}
-
-static void expect_segments(struct pair_queue *q, const struct netframe *f)
+/* What is left when all is done by the reference. */
+static void expect_finished(struct pair_queue *q, const struct netframe *f)
 {
 	static uint8_t want[NETFRAME_MAX], got[NETFRAME_MAX];
-	bool fragments = f->spec.ipv6 && f->meta.gso_type == VIO_NET_HDR_GSO_UDP &&
-			 netframe_segment(f, 1, want) > 0;
 	struct vio_net_meta meta;
 	uint32_t len;
 
-	for (unsigned i = 0; (len = netframe_segment(f, i, want)) > 0; i++) {
-		assert_int_equal(receive(q, got, &meta), len);
-		/* An identification of its own, which only has to be the same in all. */
-		if (fragments)
-			memset(got + f->split + 4, 0, 4);
+	for (unsigned i = 0; (len = netframe_finished(f, i, want)) > 0; i++) {
+		assert_int_equal(pair_receive_bytes(q, got, &meta), len);
+		netframe_clear_id(f, got);
 		assert_memory_equal(got, want, len);
-		assert_int_equal(meta.gso_type | meta.flags, 0);
+		assert_int_equal(meta.flags & VIO_NET_HDR_F_NEEDS_CSUM, 0);
+		assert_int_equal(meta.gso_type, VIO_NET_HDR_GSO_NONE);
 	}
 }
 
 static void pass(struct pair_queue *q, const struct netframe *f, bool split)
 {
-	bool may = allowed(q->d, f, true);
+	bool may = pair_allowed(q->d, f, true);
 
-	assert_int_equal(send_frame(q, f, split), may ? 1 : -EINVAL);
+	assert_int_equal(pair_send_netframe(q, f, split), may ? 1 : -EINVAL);
 	if (!may)
 		return;
-	if (allowed(q->d, f, false))
+	if (pair_allowed(q->d, f, false))
 		expect_whole(q, f);
-	else if (f->meta.gso_type)
-		expect_segments(q, f);
 	else
-		expect_completed(q, f);
+		expect_finished(q, f);
 }
 
 static void pass_plain(struct pair_queue *q, uint64_t *seed)
@@ -500,16 +376,16 @@ static void pass_long(struct pair_queue *q, uint64_t *seed)
 	struct netframe_spec spec = { .udp = true };
 
 	for (unsigned i = 0; i < vio_array_size(lens); i++) {
-		bool too_long = has(q->d, NET(MTU)) && lens[i] > 1514;
+		bool too_long = pair_has(q->d, NET(MTU)) && lens[i] > 1514;
 
 		spec.payload = lens[i] - 14 - 20 - 8;
 		netframe_build(&f, &spec, seed);
 		assert_int_equal(f.len, lens[i]);
 		if (too_long) {
-			assert_int_equal(send_frame(q, &f, false), -EMSGSIZE);
+			assert_int_equal(pair_send_netframe(q, &f, false), -EMSGSIZE);
 			continue;
 		}
-		if (lens[i] > 1514 && !has(q->d, NET(MRG_RXBUF)))
+		if (lens[i] > 1514 && !pair_has(q->d, NET(MRG_RXBUF)))
 			continue; /* as long as that, no single buffer need be */
 		pass(q, &f, false);
 	}
@@ -536,7 +412,7 @@ static void run_set(uint64_t want, uint64_t *seed)
 			pass_gso(w.d.queues[id], seed);
 			pass_long(w.d.queues[id], seed);
 			/* A fresh ring goes on like the first. */
-			if (has(&w.d, VIO_F_RING_RESET)) {
+			if (pair_has(&w.d, VIO_F_RING_RESET)) {
 				pair_queue_finish(w.d.queues[id]);
 				check(vio_driver_queue_reset(w.d.drv, VIO_RXQ(id), 128u << n,
 							     NULL) == 0);
