@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/bits.h"
-#include "base/endian.h"
+#include "base/iov.h"
 #include "bed.h"
 #include "netframe.h"
 #include "ring_image.h"
@@ -555,6 +555,36 @@ static void room_that_nobody_needed_does_not_starve(void **state)
 	bed_close(&r);
 }
 
+/* A tap asks for the most that may come: the header says how many buffers what came has taken. */
+static void s22_frames_smaller_than_their_room(void **state)
+{
+	struct vio_sink *sink;
+	struct vio_frame room;
+	struct bed r;
+
+	open_bed(&r, state, (struct bed_conf){ .features = MERGE });
+	sink = vio_device_sink(r.dev, 0);
+	for (unsigned n = 1; n <= 6; n++)
+		for (unsigned i = 0; i < 3; i++) {
+			uint32_t len = n * 200 - r.hdr_size - 1 + i;
+
+			bed_post(&r, 0, 200, 8 - vio_drvq_in_flight(r.q[0].drv));
+			vio_device_begin(r.dev, 0, r.scratch);
+			room.len = 8 * 200 - 12;
+			assert_int_equal(sink->ops->reserve(sink, &room, 1), 1);
+			bed_pattern(bytes, len, n);
+			vio_iov_from_buf(room.iov, room.iovcnt, 0, bytes, len);
+			room.len = len;
+			sink->ops->commit(sink, &room, 1);
+			vio_device_end(r.dev, 0);
+			expect(&r, len, n);
+			assert_int_equal(got.buffers, n + (i == 2));
+			assert_int_equal(vio_drvq_in_flight(r.q[0].drv), 8 - got.buffers);
+			expect_none(&r);
+		}
+	bed_close(&r);
+}
+
 /* Not asked for, or given back: the same buffers, in the same order, come next. */
 static void buffers_given_back_are_used_in_their_order(void **state)
 {
@@ -669,6 +699,7 @@ int main(void)
 		RING_TEST(a_frame_that_the_whole_ring_cannot_hold_is_dropped, RING_RUN_ALL),
 		RING_TEST(starved_and_recovers_without_a_lost_kick, RING_RUN_SPLIT),
 		RING_TEST(room_that_nobody_needed_does_not_starve, RING_RUN_ALL),
+		RING_TEST(s22_frames_smaller_than_their_room, RING_RUN_ALL),
 		RING_TEST(buffers_given_back_are_used_in_their_order, RING_RUN_ALL),
 		RING_TEST(closed_for_a_reason_there_is_no_room_and_no_kick, RING_RUN_ALL),
 		RING_TEST(outside_of_a_turn_there_is_no_room, RING_RUN_ALL),
