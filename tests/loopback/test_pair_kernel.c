@@ -259,7 +259,6 @@ static void pass_all(struct pair_queue *q, uint64_t *seed)
 			seed, vio_max(spec.payload / 200 + 8, 100u), 1200);
 		/* What is short enough for one segment the kernel takes for a small frame. */
 		spec.payload = vio_max(spec.payload, spec.gso_size + 100u);
-		spec.vlan_tags = 0;
 		if (type == VIO_NET_HDR_GSO_UDP) {
 			/* See test_net_kernel.c. */
 			spec.gso_size &= 0xfff8;
