@@ -291,8 +291,8 @@ VIO_API int vio_driver_reset(struct vio_driver *drv, struct vio_error *err);
 
 /*
  * From FAILED, or STARTED: takes stock of what the device did, waits up to @timeout_ms for it to be
- * there (0: one try), and brings all up with the same settings (features, queues, MAC, receive
- * modes). Nothing is lost silently: frames received before are handed out by the next receive
+ * there (0: one try), and brings all up with the same settings (features, queues, and all
+ * that was set through the control queue). Nothing is lost silently: frames received before are handed out by the next receive
  * calls, frames sent are freed, and frames that the device had not used are sent again in their
  * order, or go to unsent when the new device can't carry them.
  * Returns 0; -EAGAIN: no device yet, call again; -EBUSY: wrong state; -ENOTSUP: the device that came
@@ -499,8 +499,8 @@ struct vio_driver_rss {
 	const uint8_t *key;
 	uint8_t key_len; /* up to what the device supports */
 };
-/* Receive-side scaling: table and key. -EINVAL when one is beyond what the device or the configured
- * queues allow. */
+/* Receive-side scaling: table and key, copied, until vio_driver_pairs_set() or configure. -EINVAL when
+ * one is beyond what the device or the configured queues allow. */
 VIO_API int vio_driver_rss_set(struct vio_driver *drv, const struct vio_driver_rss *rss);
 
 VIO_API bool vio_driver_link(const struct vio_driver *drv);

@@ -285,8 +285,11 @@ int vio_driver_pairs_set(struct vio_driver *drv, unsigned pairs)
 	d = begin(drv);
 	put16(&d, (uint16_t)pairs);
 	ret = command(drv, VIO_NET_CTRL_MQ, VIO_NET_CTRL_MQ_VQ_PAIRS_SET, &d);
-	if (ret == 0)
+	if (ret == 0) {
 		drv->active_pairs = pairs;
+		/* Of the two ways to steer the last command decides (virtio 1.4, 5.1.9.5.5). */
+		drv->rss.set = false;
+	}
 	return ret;
 }
 
@@ -316,6 +319,21 @@ static bool rss_ok(const struct vio_driver *drv, const struct vio_driver_rss *rs
 	return true;
 }
 
+_Static_assert(VIO_RSS_TABLE_MAX * 2 + 11 + UINT8_MAX <= DATA_MAX &&
+		       VIO_RSS_TABLE_MAX * 4 + 11 > DATA_MAX,
+	       "what a command can hold can be remembered");
+
+static void remember_rss(struct vio_rss_wish *wish, const struct vio_driver_rss *rss)
+{
+	wish->hash_types = rss->hash_types;
+	wish->table_len = rss->table_len;
+	wish->unclassified = rss->unclassified;
+	wish->key_len = rss->key_len;
+	memmove(wish->table, rss->table, rss->table_len * sizeof(*rss->table));
+	memmove(wish->key, rss->key, rss->key_len);
+	wish->set = true;
+}
+
 int vio_driver_rss_set(struct vio_driver *drv, const struct vio_driver_rss *rss)
 {
 	struct data d;
@@ -335,7 +353,10 @@ int vio_driver_rss_set(struct vio_driver *drv, const struct vio_driver_rss *rss)
 	put16(&d, (uint16_t)drv->nb_tx);
 	put8(&d, rss->key_len);
 	put(&d, rss->key, rss->key_len);
-	return command(drv, VIO_NET_CTRL_MQ, VIO_NET_CTRL_MQ_RSS_CONFIG, &d);
+	ret = command(drv, VIO_NET_CTRL_MQ, VIO_NET_CTRL_MQ_RSS_CONFIG, &d);
+	if (ret == 0)
+		remember_rss(&drv->rss, rss);
+	return ret;
 }
 
 /* ---- Into and out of the device -------------------------------------------------------------- */
@@ -444,19 +465,39 @@ void vio_driver_ctrl_destroy(struct vio_driver *drv)
 	memset(c, 0, sizeof(*c));
 }
 
+/* A filter that the device refuses says nothing of the next one. */
 static int restore_vlans(struct vio_driver *drv)
 {
 	uint16_t vlan;
-	int ret;
+	int ret = 0;
 
-	for (vlan = 0; drv->vlans_set && vlan < VIO_NET_VLAN_IDS; vlan++) {
-		if (!(drv->vlans[vlan / 32] >> vlan % 32 & 1))
-			continue;
-		ret = vio_driver_vlan_filter(drv, vlan, true);
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
+	for (vlan = 0; drv->vlans_set && vlan < VIO_NET_VLAN_IDS && !drv->ctrl.dead; vlan++)
+		if (drv->vlans[vlan / 32] >> vlan % 32 & 1)
+			ret = vio_driver_vlan_filter(drv, vlan, true);
+	return ret;
+}
+
+/* How frames are spread: over so many pairs, and then by the table if there was one. */
+static int restore_steering(struct vio_driver *drv)
+{
+	const struct vio_rss_wish *wish = &drv->rss;
+	struct vio_driver_rss rss = { .hash_types = wish->hash_types,
+				      .table = wish->table,
+				      .table_len = wish->table_len,
+				      .unclassified = wish->unclassified,
+				      .key = wish->key,
+				      .key_len = wish->key_len };
+	bool by_table = wish->set;
+	int ret = 0;
+
+	/* Where the transport turns pairs off, it was asked already. */
+	if (!drv->ops->pairs_set && vio_max(drv->nb_rx, drv->nb_tx) > 1)
+		ret = vio_driver_pairs_set(drv, drv->active_pairs);
+	if (drv->ctrl.dead || !by_table)
+		return ret;
+	/* It stays what was asked for, also while a device can't do it. */
+	drv->rss.set = true;
+	return vio_driver_rss_set(drv, &rss);
 }
 
 /*
@@ -469,11 +510,10 @@ int vio_driver_ctrl_restore(struct vio_driver *drv)
 
 	/* Such a transport has just enabled them all. */
 	if (drv->ops->pairs_set && drv->active_pairs < vio_max(drv->nb_rx, drv->nb_tx))
-		return drv->ops->pairs_set(drv->transport, drv->active_pairs);
-	if (!drv->ctrl.vq)
-		return 0;
-	if (vio_max(drv->nb_rx, drv->nb_tx) > 1)
-		ret = vio_driver_pairs_set(drv, drv->active_pairs);
+		ret = drv->ops->pairs_set(drv->transport, drv->active_pairs);
+	if (ret < 0 || !drv->ctrl.vq)
+		return ret;
+	ret = restore_steering(drv);
 	if (!drv->ctrl.dead && drv->mac_set)
 		ret = vio_driver_mac_set(drv, drv->mac);
 	if (!drv->ctrl.dead && drv->promiscuous_set)

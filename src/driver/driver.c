@@ -182,6 +182,7 @@ int vio_driver_configure(struct vio_driver *drv, const struct vio_driver_conf *c
 	drv->nb_rx = conf->nb_rx;
 	drv->nb_tx = conf->nb_tx;
 	drv->active_pairs = pairs;
+	drv->rss.set = false; /* its table leads to the queues that there were */
 	drv->state = VIO_DRIVER_CONFIGURED;
 	return 0;
 }

@@ -20,6 +20,7 @@
 #define VIO_RX_INDIRECT_MAX VIO_DRIVER_BURST /* buffers posted as one that do */
 #define VIO_CTRL_QUEUE_SIZE 64u
 #define VIO_MAC_TABLE_MAX   64
+#define VIO_RSS_TABLE_MAX   1024 /* the longest table that fits a command (ctrl.c) */
 #define VIO_DEFAULT_TIMEOUT 1000 /* ms */
 #define VIO_VLAN_TAG_LEN    4u	 /* bytes that may come on top of the MTU */
 
@@ -107,6 +108,16 @@ struct vio_driver_ctrl {
 	void *notify_handle;
 };
 
+/* What vio_driver_rss_set() asked for last. */
+struct vio_rss_wish {
+	bool set;
+	uint32_t hash_types;
+	uint16_t table_len, unclassified;
+	uint8_t key_len;
+	uint8_t key[UINT8_MAX];
+	uint16_t table[VIO_RSS_TABLE_MAX];
+};
+
 struct vio_driver {
 	/* constant after probe */
 	const struct vio_host *host;
@@ -145,6 +156,7 @@ struct vio_driver {
 	unsigned nb_macs;
 	uint8_t macs[VIO_MAC_TABLE_MAX][VIO_ETH_ALEN];
 	uint32_t vlans[VIO_NET_VLAN_IDS / 32];
+	struct vio_rss_wish rss;
 };
 
 /* Adds to a counter that only its own thread writes and anybody reads. */

@@ -226,6 +226,7 @@ static int set_status(struct vio_driver_transport *t, uint8_t status)
 		dev->resets++;
 		stop_queues(dev);
 		dev->ctrl_count = 0;
+		memset(dev->ctrl_kinds, 0, sizeof(dev->ctrl_kinds));
 		dev->status = dev->never_resets ? 0x0f : 0;
 		return 0;
 	}
@@ -343,6 +344,14 @@ static void *notify_handle(struct vio_driver_transport *t, unsigned queue)
 	return &fake(t)->queues[queue];
 }
 
+static void keep_command(struct fake_dev *dev)
+{
+	struct fake_command *kind = &dev->ctrl_kinds[dev->ctrl[0] & 7][dev->ctrl[1] & 3];
+
+	kind->len = dev->ctrl_len;
+	memcpy(kind->data, dev->ctrl + 2, vio_min(dev->ctrl_len - 2, sizeof(kind->data)));
+}
+
 static void serve_ctrl(struct fake_dev *dev, struct fake_queue *q)
 {
 	struct vio_iov pool[600];
@@ -363,6 +372,7 @@ static void serve_ctrl(struct fake_dev *dev, struct fake_queue *q)
 			dev->ctrl_classes[dev->ctrl_count] =
 				(uint8_t)(dev->ctrl[0] << 4 | dev->ctrl[1]);
 		dev->ctrl_count++;
+		keep_command(dev);
 		*(uint8_t *)chain.iov[chain.out_num].base = (uint8_t)dev->ack;
 		chain.written = 1;
 		vio_devq_push_burst(q->vq, &chain, 1);

@@ -78,6 +78,10 @@ struct fake_dev {
 	size_t ctrl_len;
 	unsigned ctrl_count;
 	uint8_t ctrl_classes[64]; /* class << 4 | command, of all since reset */
+	struct fake_command {
+		size_t len; /* 0: it was not given since reset */
+		uint8_t data[254];
+	} ctrl_kinds[8][4]; /* the last of each class and command, and the beginning of its data */
 };
 
 void fake_host_init(struct fake_host *h);

@@ -174,6 +174,130 @@ static void test_settings_survive_restart(void **state)
 	assert_memory_equal(mac, mac_a, 6);
 }
 
+/* Since its reset the device was last told this by a command of @class and number @command. */
+static void told(const struct rig *r, uint8_t class, uint8_t command, const void *data, size_t len)
+{
+	const struct fake_command *kind = &r->dev.ctrl_kinds[class][command];
+
+	assert_int_equal(kind->len, 2 + len);
+	assert_memory_equal(kind->data, data, len);
+}
+
+static void offer_rss(struct rig *r)
+{
+	offer_ctrl(r);
+	fake_offer(&r->dev, VIO_NET_F_RSS);
+	r->want = vio_driver_known_features();
+	r->dev.config.rss_max_key_size = 40;
+	r->dev.config.rss_max_indirection_table_length = vio_le16(128);
+	r->dev.config.supported_hash_types = vio_le32(VIO_NET_HASH_TYPE_TCPV4);
+	r->pairs = 2;
+	rig_start(r);
+}
+
+static void lose_and_recover(struct rig *r)
+{
+	r->dev.gone = true;
+	assert_int_equal(vio_driver_config_interrupt(r->drv), -ENODEV);
+	r->dev.gone = false;
+	assert_int_equal(vio_driver_recover(r->drv, 10, &r->err), 0);
+}
+
+static const uint8_t rss_wanted[] = { 2, 0, 0, 0, 3, 0, 1, 0, 0, 0, 1,
+				      0, 1, 0, 0, 0, 2, 0, 3, 9, 8, 7 };
+
+static int set_rss(struct rig *r)
+{
+	uint16_t table[] = { 0, 1, 1, 0 };
+	uint8_t key[] = { 9, 8, 7 };
+	struct vio_driver_rss rss = { VIO_NET_HASH_TYPE_TCPV4, table, 4, 1, key, 3 };
+	int ret = vio_driver_rss_set(r->drv, &rss);
+
+	/* They were the caller's. */
+	memset(table, 0xff, sizeof(table));
+	memset(key, 0xff, sizeof(key));
+	return ret;
+}
+
+/* Everything that was set is set again on the device that came back, with what was said. */
+static void test_h31_settings_survive_recovery(void **state)
+{
+	static const uint8_t macs[2][6] = { { 2, 1 }, { 1, 2 } };
+	static const uint8_t table[] = {
+		1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 2, 0, 0, 0, 0
+	};
+	struct rig *r = *state;
+
+	offer_rss(r);
+	assert_int_equal(set_rss(r), 0);
+	assert_int_equal(vio_driver_mac_set(r->drv, mac_a), 0);
+	assert_int_equal(vio_driver_promiscuous_set(r->drv, true), 0);
+	assert_int_equal(vio_driver_allmulticast_set(r->drv, true), 0);
+	assert_int_equal(vio_driver_allmulticast_set(r->drv, false), 0);
+	assert_int_equal(vio_driver_mac_table_set(r->drv, macs, 2), 0);
+	assert_int_equal(vio_driver_vlan_filter(r->drv, 77, true), 0);
+	assert_int_equal(vio_driver_vlan_filter(r->drv, 78, true), 0);
+	assert_int_equal(vio_driver_vlan_filter(r->drv, 78, false), 0);
+	assert_int_equal(vio_driver_announce_ack(r->drv), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		lose_and_recover(r);
+		told(r, VIO_NET_CTRL_MQ, VIO_NET_CTRL_MQ_VQ_PAIRS_SET, "\2\0", 2);
+		told(r, VIO_NET_CTRL_MQ, VIO_NET_CTRL_MQ_RSS_CONFIG, rss_wanted,
+		     sizeof(rss_wanted));
+		/* The last of the two decides. */
+		assert_int_equal(r->dev.ctrl_classes[1],
+				 VIO_NET_CTRL_MQ << 4 | VIO_NET_CTRL_MQ_RSS_CONFIG);
+		told(r, VIO_NET_CTRL_MAC, VIO_NET_CTRL_MAC_ADDR_SET, mac_a, 6);
+		told(r, VIO_NET_CTRL_RX, VIO_NET_CTRL_RX_PROMISC, "\1", 1);
+		told(r, VIO_NET_CTRL_RX, VIO_NET_CTRL_RX_ALLMULTI, "\0", 1);
+		told(r, VIO_NET_CTRL_MAC, VIO_NET_CTRL_MAC_TABLE_SET, table, sizeof(table));
+		told(r, VIO_NET_CTRL_VLAN, VIO_NET_CTRL_VLAN_ADD, "\115\0", 2);
+		/* An announcement is asked for by the device, anew if need be. */
+		assert_int_equal(r->dev.ctrl_count, 7);
+	}
+}
+
+/* Spreading by number of pairs takes the place of the table, and stays after a recovery. */
+static void test_h31_the_last_steering_counts(void **state)
+{
+	struct rig *r = *state;
+
+	offer_rss(r);
+	assert_int_equal(set_rss(r), 0);
+	assert_int_equal(vio_driver_pairs_set(r->drv, 1), 0);
+	lose_and_recover(r);
+	told(r, VIO_NET_CTRL_MQ, VIO_NET_CTRL_MQ_VQ_PAIRS_SET, "\1\0", 2);
+	assert_int_equal(r->dev.ctrl_kinds[VIO_NET_CTRL_MQ][VIO_NET_CTRL_MQ_RSS_CONFIG].len, 0);
+	/* Refused is as if not asked. */
+	r->dev.ack = VIO_NET_ERR;
+	assert_int_equal(set_rss(r), -EPERM);
+	r->dev.ack = VIO_NET_OK;
+	lose_and_recover(r);
+	assert_int_equal(r->dev.ctrl_kinds[VIO_NET_CTRL_MQ][VIO_NET_CTRL_MQ_RSS_CONFIG].len, 0);
+}
+
+/* A device that can't do it for a while, or refuses, is up all the same, and gets it when it can. */
+static void test_h31_a_table_that_does_not_fit_waits(void **state)
+{
+	struct rig *r = *state;
+
+	offer_rss(r);
+	assert_int_equal(set_rss(r), 0);
+	assert_int_equal(vio_driver_vlan_filter(r->drv, 1, true), 0);
+	assert_int_equal(vio_driver_vlan_filter(r->drv, 2, true), 0);
+	r->dev.config.rss_max_key_size = 2;
+	lose_and_recover(r);
+	assert_int_equal(r->dev.ctrl_kinds[VIO_NET_CTRL_MQ][VIO_NET_CTRL_MQ_RSS_CONFIG].len, 0);
+	r->dev.config.rss_max_key_size = 40;
+	r->dev.ack = VIO_NET_ERR;
+	lose_and_recover(r);
+	/* Each filter is asked for, whatever became of the one before. */
+	told(r, VIO_NET_CTRL_VLAN, VIO_NET_CTRL_VLAN_ADD, "\2\0", 2);
+	r->dev.ack = VIO_NET_OK;
+	lose_and_recover(r);
+	told(r, VIO_NET_CTRL_MQ, VIO_NET_CTRL_MQ_RSS_CONFIG, rss_wanted, sizeof(rss_wanted));
+}
+
 static void test_p7_link(void **state)
 {
 	struct rig *r = *state;
@@ -236,6 +360,9 @@ int main(void)
 		T(test_p10_not_there),
 		T(test_p10_refused_changes_nothing),
 		T(test_settings_survive_restart),
+		T(test_h31_settings_survive_recovery),
+		T(test_h31_the_last_steering_counts),
+		T(test_h31_a_table_that_does_not_fit_waits),
 		T(test_p7_link),
 		T(test_p7_without_status),
 		T(test_announce),
