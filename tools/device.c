@@ -458,8 +458,7 @@ static int run_devices(const struct vio_port_conf *confs, int n, const struct pr
 		}
 	}
 	ret = serve(ports, n, confs, process, signal_fd);
-	for (i = 0; i < n; i++)
-		vio_port_stop(ports[i]);
+	vio_ports_stop(ports, (unsigned)n);
 	if (ret == TOOL_OK)
 		device_report(ports, confs, (unsigned)n, process->json);
 close:

@@ -18,7 +18,7 @@
 #include "base/fmt.h"
 #include "port/worker.h"
 
-/* How long a stopping port lets the back end take what the guest has sent, and how often it looks. */
+/* How long stopping ports let back ends take what guests have sent, and how often that is looked at. */
 #define DRAIN_NS      (2 * 1000000000ull)
 #define DRAIN_LOOK_NS 1000000
 
@@ -198,8 +198,7 @@ close:
 }
 
 struct drain {
-	struct vio_port *port;
-	unsigned pair;
+	struct vio_pair_run *pair;
 	bool empty;
 };
 
@@ -208,33 +207,57 @@ static void drained(void *arg)
 {
 	struct drain *d = arg;
 
-	d->empty = !vio_device_tx_pending(d->port->dev, d->pair);
+	d->empty = !vio_device_tx_pending(d->pair->dev, d->pair->index);
 }
 
-static void drain(struct vio_port *port)
+/* Has each pair looked at that was not seen empty yet. True when all were. */
+static bool drain_a_little(struct vio_port *port)
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < port->num_pairs; i++) {
+		struct drain d = { .pair = &port->pairs[i] };
+
+		if (d.pair->drained)
+			continue;
+		vio_worker_look(d.pair);
+		vio_worker_call(d.pair->worker, drained, &d);
+		d.pair->drained = d.empty;
+		all &= d.empty;
+	}
+	return all;
+}
+
+/* A back end that stays busy keeps nobody else's frames from leaving: all have the same time. */
+static void drain(struct vio_port *const *ports, unsigned n)
 {
 	const struct timespec look_again = { .tv_nsec = DRAIN_LOOK_NS };
-	uint64_t end = port->host->now_ns(port->host->ctx) + DRAIN_NS;
-	unsigned i;
+	const struct vio_host *host = NULL;
+	uint64_t end = 0;
+	bool all;
 
-	for (i = 0; i < port->num_pairs; i++) {
-		struct drain d = { .port = port, .pair = i };
-
-		do {
-			vio_worker_look(&port->pairs[i]);
-			vio_worker_call(port->pairs[i].worker, drained, &d);
-			if (!d.empty)
-				nanosleep(&look_again, NULL);
-		} while (!d.empty && port->host->now_ns(port->host->ctx) < end);
+	for (;;) {
+		all = true;
+		for (unsigned i = 0; i < n; i++) {
+			if (!ports[i] || !ports[i]->server)
+				continue;
+			if (!host) {
+				host = ports[i]->host;
+				end = host->now_ns(host->ctx) + DRAIN_NS;
+			}
+			all &= drain_a_little(ports[i]);
+		}
+		if (all || host->now_ns(host->ctx) >= end)
+			return;
+		nanosleep(&look_again, NULL);
 	}
 }
 
-void vio_port_stop(struct vio_port *port)
+static void stop(struct vio_port *port)
 {
 	unsigned i;
 
 	if (port->server) {
-		drain(port);
 		vio_vhost_user_status(port->server, &port->last);
 		vio_vhost_user_destroy(port->server);
 		port->server = NULL;
@@ -247,6 +270,19 @@ void vio_port_stop(struct vio_port *port)
 	if (port->started && port->be->ops->stop)
 		port->be->ops->stop(port->be);
 	port->started = false;
+}
+
+void vio_ports_stop(struct vio_port *const *ports, unsigned n)
+{
+	drain(ports, n);
+	for (unsigned i = 0; i < n; i++)
+		if (ports[i])
+			stop(ports[i]);
+}
+
+void vio_port_stop(struct vio_port *port)
+{
+	vio_ports_stop(&port, 1);
 }
 
 void vio_port_close(struct vio_port *port)

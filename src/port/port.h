@@ -40,6 +40,9 @@ int vio_port_open(const struct vio_host *host, struct vio_workers *workers,
 void vio_port_close(struct vio_port *port);
 /* The first half of closing: drains and stops, keeping counters readable. */
 void vio_port_stop(struct vio_port *port);
+/* The same for @n ports (NULL ones are passed over), which drain at the same time: all together take no
+ * longer than one may. */
+void vio_ports_stop(struct vio_port *const *ports, unsigned n);
 
 /* To be polled for reading by the control thread, and handled then. */
 int vio_port_fd(const struct vio_port *port);

@@ -29,7 +29,7 @@ struct vio_wake_source {
 	uint32_t events;	   /* what epoll watches it for now */
 };
 
-/* A pair as its worker sees it. All but @look belongs to the worker's thread, so two pairs have no
+/* A pair as its worker sees it. All but @look and @drained belongs to the worker's thread, so two pairs have no
  * cache line in common. */
 struct vio_pair_run {
 	struct vio_worker *worker; /* constant */
@@ -42,6 +42,7 @@ struct vio_pair_run {
 	struct vio_pair_run *next; /* active list */
 	struct vio_pair_run *all;  /* every pair of this worker */
 	bool look;		   /* set by anybody, with a ring of the bell */
+	bool drained;		   /* the control thread's: seen empty when its port was to stop */
 	struct vio_wake_source wake[VIO_WAKE_NR];
 } vio_cacheline;
 

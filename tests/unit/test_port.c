@@ -319,6 +319,50 @@ static void q1_a_back_end_that_stays_busy_does_not_keep_a_port_from_stopping(voi
 	vio_workers_destroy(w);
 }
 
+static uint64_t slow_clock;
+
+/* Each look at the clock takes a tenth of a second. */
+static uint64_t slow_now_ns(void *ctx)
+{
+	(void)ctx;
+	return __atomic_add_fetch(&slow_clock, 100000000, __ATOMIC_SEQ_CST);
+}
+
+/* Several ports with busy back ends take no longer than one, and nobody's frames stay for it. */
+static void q1_ports_drain_together(void **state)
+{
+	struct vio_host host = *vio_host_linux(VIO_LOG_ERROR);
+	struct vio_workers *w = workers_open(2, 0);
+	struct vio_port *ports[5] = { NULL };
+	struct box b[4];
+	uint64_t began;
+
+	(void)state;
+	host.now_ns = slow_now_ns;
+	for (unsigned i = 0; i < 4; i++) {
+		box_open_on(&b[i], w, &host, NULL, ALL_OFFERS, 1 + i % 2);
+		ports[i + 1] = b[i].port; /* behind one that was never opened */
+	}
+	expect_idle(2);
+	for (unsigned i = 0; i < 4; i++) {
+		if (i != 2)
+			fake_backend_take(b[i].fb, 3);
+		for (uint32_t n = 0; n < 10; n++)
+			check(add_frame(&b[i], i % 2, n));
+		vio_drvq_publish(b[i].lines[i % 2 * 2 + 1].q.drv); /* and no kick */
+	}
+	began = slow_clock;
+	vio_ports_stop(ports, 5);
+	assert_in_range(slow_clock - began, 2000000000, 3000000000);
+	assert_int_equal(servers, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(fake_backend_sent(b[i].fb), i == 2 ? 10 : 3);
+		assert_int_equal(b[i].fb->stops, 1);
+		box_close(&b[i]);
+	}
+	vio_workers_destroy(w);
+}
+
 static void q1_opening_is_unwound_wherever_it_fails(void **state)
 {
 	struct vio_port_conf conf = { .backend = "fake" };
@@ -414,6 +458,7 @@ int main(void)
 		cmocka_unit_test(many_ports_on_one_worker),
 		cmocka_unit_test(q1_what_was_sent_leaves_before_a_port_stops),
 		cmocka_unit_test(q1_a_back_end_that_stays_busy_does_not_keep_a_port_from_stopping),
+		cmocka_unit_test(q1_ports_drain_together),
 		cmocka_unit_test(q1_opening_is_unwound_wherever_it_fails),
 		cmocka_unit_test(workers_are_checked_unwound_and_picked),
 		cmocka_unit_test(what_was_sent_leaves_before_its_queue_is_disabled),
