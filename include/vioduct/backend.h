@@ -159,6 +159,9 @@ struct vio_backend_ops {
 	 * left with the caller, who still has them, were offered again since the last call.
 	 */
 	bool (*arm)(struct vio_backend *be, unsigned pair);
+	/* The guest's queue was stopped: frames that send() left with the caller will not be offered
+	 * again, or as new ones. On the pair's worker. Optional. */
+	void (*discard)(struct vio_backend *be, unsigned pair);
 
 	/* What the guest negotiated: VIO_OFFLOAD_* that frames for it may carry now. While no queue
 	 * runs; at a reset as well. Optional. */

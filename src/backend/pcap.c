@@ -8,6 +8,11 @@
  * that is given at once; frames that the back end was too busy for are offered again and not written
  * again. A frame for the guest is written just before it is committed.
  *
+ * Whether they are the same frames that come again can't be taken for granted: what was held is gone
+ * when the guest's queue was stopped (discard() tells), and when it was disabled or the link went down
+ * (nothing is offered before the worker sleeps). Frames that were written ahead are known by how they
+ * begin, too: not by where they lie, because the device may have laid them out itself, each time anew.
+ *
  * next= names the back end behind, in either form, and must come last:
  *   pcap,file=F,next=user,hostfwd=tcp::2222-:22     all that follows next= is its description
  *   pcap,file=F,next=user:hostfwd=tcp::2222-:22     colons before "key=" and after the kind
@@ -17,10 +22,13 @@
 
 #include "base/barrier.h"
 #include "base/fmt.h"
+#include "base/iov.h"
 #include "pcapng.h"
 
 #define KIND	    "pcap"
 #define SNAPLEN_MAX 262144
+#define AHEAD_MAX   64u	 /* frames offered at a time, at most: caps.send_burst */
+#define MARK_BYTES  128u /* of a frame's beginning by which it is known again */
 
 struct pcap;
 
@@ -31,6 +39,8 @@ struct pcap_sink {
 	struct pcap *pcap;
 	unsigned pair;
 	unsigned ahead; /* frames written that the guest's queue still holds */
+	bool offered;	/* frames from the guest, since the worker was last about to sleep */
+	uint64_t marks[AHEAD_MAX]; /* by which those ahead are known */
 } vio_cacheline;
 
 struct pcap {
@@ -112,19 +122,57 @@ static const struct vio_sink_ops pcap_sink_ops = {
 /* ------------------------------------------------------------------------------------------
  * The back end
  */
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+	return h ^ h >> 32;
+}
+
+static uint64_t mark_of(const struct vio_frame *frame)
+{
+	uint64_t words[MARK_BYTES / sizeof(uint64_t)] = { 0 };
+	uint64_t h = mix(1, frame->len);
+
+	vio_iov_to_buf(frame->iov, frame->iovcnt, 0, words, vio_min(frame->len, MARK_BYTES));
+	for (unsigned i = 0; i < vio_array_size(words); i++)
+		h = mix(h, words[i]);
+	return h;
+}
+
+/* How many of the @n frames have been written before. What was ahead of them is forgotten when they
+ * are not what it was. */
+static unsigned count_written(struct pcap_sink *s, const struct vio_frame *frames, unsigned n)
+{
+	for (unsigned i = 0; i < n && i < s->ahead; i++)
+		if (mark_of(&frames[i]) != s->marks[i])
+			s->ahead = i;
+	return vio_min(n, s->ahead);
+}
+
+/* The first @done of @n frames are done with; what is left of them will be offered again. */
+static void remember(struct pcap_sink *s, const struct vio_frame *frames, unsigned n, unsigned done)
+{
+	unsigned left = vio_min(vio_max(n, s->ahead) - done, AHEAD_MAX), i;
+
+	for (i = 0; i < left && i + done < n; i++)
+		s->marks[i] = mark_of(&frames[i + done]);
+	for (; i < left; i++)
+		s->marks[i] = s->marks[i + done];
+	s->ahead = left;
+}
+
 static int pcap_send(struct vio_backend *be, unsigned pair, struct vio_frame *frames, unsigned n)
 {
 	struct pcap *c = to_pcap(be);
-	unsigned *ahead = &c->pairs[pair].ahead;
+	struct pcap_sink *s = &c->pairs[pair];
+	unsigned written = count_written(s, frames, n);
 	int taken;
 
-	if (n > *ahead) {
-		capture(c, VIO_PCAPNG_OUTBOUND, pair, frames + *ahead, n - *ahead);
-		*ahead = n;
-	}
+	s->offered = true;
+	capture(c, VIO_PCAPNG_OUTBOUND, pair, frames + written, n - written);
 	taken = c->next->ops->send(c->next, pair, frames, n);
 	/* One that failed is dropped by the caller. */
-	*ahead -= taken < 0 ? 1 : (unsigned)taken;
+	remember(s, frames, n, taken < 0 ? 1 : (unsigned)taken);
 	return taken;
 }
 
@@ -157,7 +205,12 @@ static int pcap_flush(struct vio_backend *be)
 static bool pcap_arm(struct vio_backend *be, unsigned pair)
 {
 	struct pcap *c = to_pcap(be);
+	struct pcap_sink *s = &c->pairs[pair];
 
+	/* What the guest still wants to send was offered again. */
+	if (!s->offered)
+		s->ahead = 0;
+	s->offered = false;
 	if (c->next->ops->arm != NULL && c->next->ops->arm(c->next, pair))
 		return true;
 	if (vio_load(&c->dirty)) {
@@ -165,6 +218,15 @@ static bool pcap_arm(struct vio_backend *be, unsigned pair)
 		vio_pcapng_flush(&c->file);
 	}
 	return false;
+}
+
+static void pcap_discard(struct vio_backend *be, unsigned pair)
+{
+	struct pcap *c = to_pcap(be);
+
+	c->pairs[pair].ahead = 0;
+	if (c->next->ops->discard != NULL)
+		c->next->ops->discard(c->next, pair);
 }
 
 static int pcap_set_rx_offloads(struct vio_backend *be, uint32_t offloads)
@@ -345,6 +407,7 @@ const struct vio_backend_ops vio_backend_pcap = {
 	.receive = pcap_receive,
 	.fd = pcap_fd,
 	.arm = pcap_arm,
+	.discard = pcap_discard,
 	.set_rx_offloads = pcap_set_rx_offloads,
 	.set_pairs = pcap_set_pairs,
 	.flush = pcap_flush,

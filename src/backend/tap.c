@@ -72,6 +72,15 @@ vio_cold void vio_tap_gone(struct tap *t, unsigned pair)
 		t->dev.name, pair);
 }
 
+/* Those of them that went out in a burst are not to be told of any more. */
+static void tap_discard(struct vio_backend *be, unsigned pair)
+{
+	struct tap_burst *b = vio_container_of(be, struct tap, be)->pairs[pair].burst;
+
+	if (b != NULL)
+		b->told = b->sent = 0;
+}
+
 static int tap_fd(struct vio_backend *be, unsigned pair)
 {
 	return vio_container_of(be, struct tap, be)->pairs[pair].epoll;
@@ -272,6 +281,7 @@ const struct vio_backend_ops vio_backend_tap = {
 	.receive = vio_tap_receive,
 	.fd = tap_fd,
 	.arm = tap_arm,
+	.discard = tap_discard,
 	.set_rx_offloads = tap_set_rx_offloads,
 	.set_pairs = tap_set_pairs,
 	.describe = tap_describe,

@@ -39,11 +39,34 @@ struct vio_port {
 /* ------------------------------------------------------------------------------------------
  * What the server asks of us
  */
+struct change {
+	struct vio_pair_run *pair;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static bool sends(const struct vio_pair_run *pair)
+{
+	return vio_device_queue_running(pair->dev, pair->index * 2 + 1);
+}
+
+static void run_change(void *arg)
+{
+	const struct change *c = arg;
+	const struct vio_pair_run *pair = c->pair;
+	bool sent = sends(pair);
+
+	c->fn(c->arg);
+	if (sent && !sends(pair) && pair->be->ops->discard)
+		pair->be->ops->discard(pair->be, pair->index);
+}
+
 static void run_exclusive(void *ctx, unsigned pair, void (*fn)(void *arg), void *arg)
 {
 	struct vio_port *port = ctx;
+	struct change c = { .pair = &port->pairs[pair], .fn = fn, .arg = arg };
 
-	vio_worker_change(&port->pairs[pair], fn, arg);
+	vio_worker_change(c.pair, run_change, &c);
 }
 
 static void watch_kick(void *ctx, unsigned queue, int fd)

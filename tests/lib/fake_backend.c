@@ -215,6 +215,12 @@ static void fake_stop(struct vio_backend *be)
 	fake(be)->stops++;
 }
 
+static void fake_discard(struct vio_backend *be, unsigned pair)
+{
+	(void)pair;
+	__atomic_add_fetch(&fake(be)->discards, 1, __ATOMIC_RELAXED);
+}
+
 static int fake_flush(struct vio_backend *be)
 {
 	fake(be)->flushes++;
@@ -243,6 +249,7 @@ static const struct vio_backend_ops fake_ops = {
 	.fd = fake_fd,
 	.set_rx_offloads = fake_set_rx_offloads,
 	.flush = fake_flush,
+	.discard = fake_discard,
 };
 
 struct fake_backend *fake_backend_create(uint32_t tx_offloads, uint32_t rx_offloads)

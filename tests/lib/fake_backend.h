@@ -52,7 +52,7 @@ struct fake_backend {
 	/* Called once, when nothing could be moved: the last moment before a worker may sleep. */
 	void (*before_sleep)(void *ctx);
 	void *ctx;
-	unsigned starts, stops, flushes, closes;
+	unsigned starts, stops, flushes, closes, discards;
 };
 
 /* @tx_offloads, @rx_offloads: VIO_OFFLOAD_*. */

@@ -260,6 +260,102 @@ static void begins_anew_with_each_guest(void **state)
 		sent_exit(&s[i]);
 }
 
+/* Frames of the guest's, told apart by their number. */
+struct numbered {
+	struct sent_frame s[8];
+	struct vio_frame burst[8];
+};
+
+static void numbered_init(struct numbered *f)
+{
+	uint8_t bytes[100];
+
+	for (unsigned i = 0; i < 8; i++) {
+		numbered_frame(bytes, sizeof(bytes), i);
+		sent_init(&f->s[i], bytes, sizeof(bytes), 1 + i % 3);
+		f->burst[i] = f->s[i].frame;
+	}
+}
+
+static void numbered_exit(struct numbered *f)
+{
+	for (unsigned i = 0; i < 8; i++)
+		sent_exit(&f->s[i]);
+}
+
+/* The file holds these, and no others. */
+static void expect_numbers(const uint8_t *want, unsigned n)
+{
+	struct captured packets[40];
+	uint8_t bytes[100];
+
+	assert_int_equal(parse_file(packets, 40), n);
+	for (unsigned i = 0; i < n; i++) {
+		numbered_frame(bytes, sizeof(bytes), want[i]);
+		assert_memory_equal(packets[i].data, bytes, sizeof(bytes));
+	}
+}
+
+/* What comes in the place of frames that were held and are gone is in the file. */
+static void h13_new_frames_in_the_place_of_kept_ones_are_written(void **state)
+{
+	static const uint8_t want[] = { 0, 1, 2, 3, 4, 5, 0, 6, 5 };
+	struct vio_backend *be = open_before("next=loop", 1);
+	struct numbered f;
+	struct guest g;
+
+	(void)state;
+	guest_init(&g, 0, 2048, false);
+	start_one(be, &g);
+	numbered_init(&f);
+	assert_int_equal(be->ops->send(be, 0, f.burst, 4), 0); /* 0 1 2 3 */
+	assert_int_equal(be->ops->send(be, 0, f.burst, 2), 0); /* the same */
+	/* The first is still there, and others behind it. */
+	f.burst[1] = f.burst[4];
+	f.burst[2] = f.burst[5];
+	g.buffers = 1;
+	assert_int_equal(be->ops->send(be, 0, f.burst, 3), 1); /* 4 5, and 0 comes back */
+	/* Another one in the same memory, of the same length; what is behind it is new too, then. */
+	numbered_frame(f.s[4].bytes, 100, 6);
+	assert_int_equal(be->ops->send(be, 0, f.burst + 1, 2), 0); /* 6 5 */
+	vio_backend_close(be);
+	expect_numbers(want, sizeof(want));
+	numbered_exit(&f);
+	guest_exit(&g);
+}
+
+/* The same bytes after the queue was stopped, or when they were not offered for a while, are another
+ * frame; while they are held they are the same, wherever they lie. */
+static void h13_equal_frames_after_a_stop_are_written(void **state)
+{
+	/* Both of the last burst are written before the answer to the first. */
+	static const uint8_t want[] = { 1, 1, 1, 2, 1 };
+	struct vio_backend *be = open_before("next=loop", 1);
+	struct numbered f, again;
+	struct guest g;
+
+	(void)state;
+	guest_init(&g, 0, 2048, false);
+	start_one(be, &g);
+	numbered_init(&f);
+	numbered_init(&again);
+	assert_int_equal(be->ops->send(be, 0, &f.burst[1], 1), 0); /* 1 */
+	assert_int_equal(be->ops->send(be, 0, &again.burst[1], 1), 0);
+	be->ops->arm(be, 0);
+	assert_int_equal(be->ops->send(be, 0, &f.burst[1], 1), 0);
+	be->ops->discard(be, 0);
+	assert_int_equal(be->ops->send(be, 0, &f.burst[1], 1), 0); /* 1 */
+	be->ops->arm(be, 0);
+	be->ops->arm(be, 0);
+	g.buffers = 1;
+	assert_int_equal(be->ops->send(be, 0, &f.burst[1], 2), 1); /* 1, 1 comes back, 2 is held */
+	vio_backend_close(be);
+	expect_numbers(want, sizeof(want));
+	numbered_exit(&f);
+	numbered_exit(&again);
+	guest_exit(&g);
+}
+
 /* A checksum to be completed is right in the file, and untouched in the frame. */
 static void completes_checksums_in_its_copy(void **state)
 {
@@ -434,6 +530,8 @@ int main(void)
 		with_file(writes_both_ways),
 		with_file(writes_a_kept_frame_once),
 		with_file(begins_anew_with_each_guest),
+		with_file(h13_new_frames_in_the_place_of_kept_ones_are_written),
+		with_file(h13_equal_frames_after_a_stop_are_written),
 		with_file(completes_checksums_in_its_copy),
 		with_file(cuts_at_snaplen),
 		with_file(others_can_read_it),

@@ -256,6 +256,33 @@ static void count_cpus(void *arg)
 			*only = (int)i;
 }
 
+/* The back end hears when frames that it was too busy for are taken back, and only then. */
+static void h13_a_back_end_hears_when_its_frames_are_discarded(void **state)
+{
+	struct vio_workers *w = workers_open(1, 0);
+	uint32_t base;
+	struct box b;
+
+	(void)state;
+	box_open(&b, w);
+	fake_backend_take(b.fb, 3);
+	for (uint32_t n = 0; n < 10; n++)
+		check(add_frame(&b, 0, n));
+	publish(&b.lines[1]);
+	await(fake_backend_sent(b.fb) == 3);
+	check(stop_queue(b.server, 0, &base) == 0);
+	start_queue(&b, 0, base);
+	assert_int_equal(b.fb->discards, 0);
+	check(stop_queue(b.server, 1, &base) == 0);
+	assert_int_equal(b.fb->discards, 1);
+	fake_backend_take(b.fb, -1);
+	start_queue(&b, 1, base);
+	await(fake_backend_sent(b.fb) == 10);
+	assert_int_equal(b.fb->discards, 1);
+	box_close(&b);
+	vio_workers_destroy(w);
+}
+
 static void workers_are_pinned(void **state)
 {
 	uint16_t cpus[2], unlikely[1] = { 65535 };
@@ -462,6 +489,7 @@ int main(void)
 		cmocka_unit_test(q1_opening_is_unwound_wherever_it_fails),
 		cmocka_unit_test(workers_are_checked_unwound_and_picked),
 		cmocka_unit_test(what_was_sent_leaves_before_its_queue_is_disabled),
+		cmocka_unit_test(h13_a_back_end_hears_when_its_frames_are_discarded),
 		cmocka_unit_test(workers_are_pinned),
 		cmocka_unit_test(pairs_share_no_cache_line),
 	};
