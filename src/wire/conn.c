@@ -18,6 +18,9 @@
  * holds. Descriptors beyond VIO_VU_MAX_FDS have no room in the control buffer, so the kernel closes
  * them itself and says so (MSG_CTRUNC).
  *
+ * One descriptor is never taken: the peer's own end of this connection, or of another one that this
+ * process has accepted. As long as we hold that, the peer can leave without our ever being told.
+ *
  * Sending never waits. What the socket does not take is copied, with duplicates of its descriptors,
  * to a queue that is bounded: a peer that asks and asks and never reads the answers is cut off.
  *
@@ -35,6 +38,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -139,6 +143,64 @@ void vio_vu_conn_close(struct vio_vu_conn *conn)
 		conn->error = -EPIPE;
 }
 
+struct sock_name {
+	struct sockaddr_un addr;
+	socklen_t len;
+};
+
+static bool same_name(const struct sock_name *a, const struct sock_name *b)
+{
+	return a->len == b->len && a->len <= sizeof(a->addr) &&
+	       memcmp(&a->addr, &b->addr, a->len) == 0;
+}
+
+/* What @fd is connected to. False: to no Unix socket. */
+static bool get_peer(int fd, struct sock_name *name)
+{
+	memset(name, 0, sizeof(*name));
+	name->len = sizeof(name->addr);
+	return getpeername(fd, (struct sockaddr *)&name->addr, &name->len) == 0 &&
+	       name->addr.sun_family == AF_UNIX;
+}
+
+/* Whether what @fd is connected to was accepted by a listener of this process (unix(7), SO_PEERCRED):
+ * not so a pair of sockets, which has no name. */
+static bool is_accepted_here(int fd, const struct sock_name *peer)
+{
+	struct ucred listener = { .pid = 0 };
+	socklen_t len = sizeof(listener);
+
+	return peer->len > sizeof(sa_family_t) &&
+	       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &listener, &len) == 0 &&
+	       listener.pid == getpid();
+}
+
+/*
+ * Whether @fd is the other end of our own socket. All that the kernel tells is the name of what it is
+ * connected to. Where connections are accepted ours has the listener's, and what else is connected to
+ * that is nothing to be taken from a peer either. Where ours has no name the kernel gives it one that
+ * nobody else has (unix(7), autobind).
+ */
+static bool is_own_peer(const struct vio_vu_conn *conn, int fd)
+{
+	struct sockaddr_un any = { .sun_family = AF_UNIX };
+	struct sock_name ours = { .len = sizeof(ours.addr) }, theirs;
+
+	if (!get_peer(fd, &theirs))
+		return false;
+	if (is_accepted_here(fd, &theirs))
+		return true;
+	if (getsockname(conn->fd, (struct sockaddr *)&ours.addr, &ours.len) < 0)
+		return true;
+	if (ours.len > sizeof(sa_family_t) || theirs.len > sizeof(sa_family_t))
+		return same_name(&ours, &theirs);
+	/* Should this fail, both stay nameless, and the same to us. */
+	bind(conn->fd, (struct sockaddr *)&any, sizeof(any.sun_family));
+	ours.len = sizeof(ours.addr);
+	return getsockname(conn->fd, (struct sockaddr *)&ours.addr, &ours.len) < 0 ||
+	       (get_peer(fd, &theirs) && same_name(&ours, &theirs));
+}
+
 /*
  * Take the descriptors out of a received control buffer. All that came are kept in conn->in even
  * if they are to be refused, so that conn_fail() closes them.
@@ -146,7 +208,7 @@ void vio_vu_conn_close(struct vio_vu_conn *conn)
 static int take_fds(struct vio_vu_conn *conn, struct msghdr *mh)
 {
 	struct vio_vu_msg *in = &conn->in;
-	bool excess = false;
+	bool excess = false, own = false;
 	struct cmsghdr *cmsg;
 	size_t i, n;
 	int fd;
@@ -157,6 +219,7 @@ static int take_fds(struct vio_vu_conn *conn, struct msghdr *mh)
 		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		for (i = 0; i < n; i++) {
 			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
+			own |= is_own_peer(conn, fd);
 			if (in->nfds < VIO_VU_MAX_FDS) {
 				in->fds[in->nfds++] = fd;
 			} else {
@@ -168,6 +231,10 @@ static int take_fds(struct vio_vu_conn *conn, struct msghdr *mh)
 	if (excess)
 		return conn_fail(conn, -EPROTO, "more than %d file descriptors with one message",
 				 VIO_VU_MAX_FDS);
+	if (own)
+		return conn_fail(conn, -EPROTO,
+				 "a descriptor is the peer's end of a "
+				 "connection to us, which could not be seen to close");
 	/* Either the peer sent more than fit, or this process may open no more. */
 	if (mh->msg_flags & MSG_CTRUNC)
 		return conn_fail(conn, -EPROTO,

@@ -51,7 +51,8 @@ void vio_vu_conn_close(struct vio_vu_conn *conn);
  * -EPIPE        the peer closed between two messages: the clean end
  * -ECONNRESET   the peer closed or vanished inside a message, or reset the connection
  * -EPROTO       the peer broke the protocol: bad version, flags or size, more than VIO_VU_MAX_FDS
- *               descriptors, or descriptors lost on the way (MSG_CTRUNC)
+ *               descriptors, descriptors lost on the way (MSG_CTRUNC), or one that is the peer's
+ *               end of a connection to us: held here, it would hide that the peer has left
  * other -errno  from the socket
  *
  * After any error all descriptors received so far are closed and the connection is failed.

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -231,6 +232,150 @@ static void h22_a_crowd_at_the_door(void **state)
 	assert_true(vuf_frame_passes(&rig, 1));
 }
 
+static void want_channel(void)
+{
+	struct vio_vu_msg msg = vuf_u64(VIO_VU_SET_PROTOCOL_FEATURES, 1 << 3 | 1 << 5);
+
+	vuf_send(&rig, &msg);
+}
+
+/* The front end leaves, and the server notices, with nothing left of it. */
+static void expect_gone(unsigned fds)
+{
+	vuf_disconnect(&rig);
+	assert_false(vuf_connected(&rig));
+	assert_int_equal(vuf_count_fds(), fds);
+}
+
+/* Its own end of the connection, passed to the server, does not keep the server from seeing it go:
+ * in whatever message it comes, whole or not. */
+static void own_end_of_the_connection(void)
+{
+	struct vio_vhost_user_status status;
+	unsigned fds = vuf_count_fds() - rig.front_open, i;
+	struct vio_vu_msg msgs[4];
+
+	for (i = 0; i < vio_array_size(msgs); i++) {
+		if (!rig.front_open)
+			vuf_connect(&rig);
+		want_channel();
+		msgs[0] = vuf_fd(VIO_VU_SET_BACKEND_REQ_FD, 0, rig.front.fd);
+		msgs[0].hdr.size = 0;
+		msgs[1] = vuf_fd(VIO_VU_SET_VRING_CALL, 0, rig.front.fd);
+		msgs[2] = vuf_mem_table(&rig);
+		msgs[2].fds[0] = rig.front.fd;
+		msgs[3] = msgs[0];
+		/* The last one never becomes a whole message. */
+		vuf_raw(&rig, &msgs[i], i == 3 ? 5 : 12 + msgs[i].hdr.size, msgs[i].fds, 1);
+		vuf_pump(&rig);
+		assert_false(vuf_connected(&rig));
+		vio_vhost_user_status(rig.server, &status);
+		assert_int_equal(status.protocol_errors, i + 1);
+		assert_non_null(strstr(status.last_error, "end of a connection to us"));
+		expect_gone(fds - (rig.path[0] == '\0'));
+		if (rig.path[0] == '\0')
+			return; /* there is but one connection */
+	}
+}
+
+static void h22_own_end_of_the_connection(void **state)
+{
+	(void)state;
+	own_end_of_the_connection();
+}
+
+/* With two ports a front end could pass the end of each connection over the other one. */
+static void h22_end_of_another_connection(void **state)
+{
+	char path[sizeof(rig.path) + 2];
+	struct vio_vu_msg msg;
+	int listening, other;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s-2", rig.path);
+	listening = vio_sock_listen(path);
+	assert_true(listening >= 0);
+	other = vio_sock_connect(path);
+	assert_true(other >= 0);
+	vuf_connect(&rig);
+	want_channel();
+	msg = vuf_fd(VIO_VU_SET_BACKEND_REQ_FD, 0, other);
+	msg.hdr.size = 0;
+	vuf_send(&rig, &msg);
+	assert_false(vuf_connected(&rig));
+	close(other);
+	close(listening);
+	unlink(path);
+}
+
+static int open_given_rig(void **state)
+{
+	(void)state;
+	vuf_open(&rig, &(struct vuf_conf){ .listen = false });
+	return 0;
+}
+
+/* And where the connection has no name of its own, a pair of sockets given to the program. */
+static void h22_own_end_of_a_given_connection(void **state)
+{
+	struct vio_vu_msg msg, reply;
+	int channel[2], other[2];
+
+	(void)state;
+	want_channel();
+	/* Other pairs are welcome, also a second one. */
+	assert_int_equal(vio_sock_pair(channel), 0);
+	assert_int_equal(vio_sock_pair(other), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		msg = vuf_fd(VIO_VU_SET_BACKEND_REQ_FD, 0, i ? other[0] : channel[0]);
+		msg.hdr.size = 0;
+		msg.hdr.flags |= VIO_VU_NEED_REPLY;
+		vuf_ask(&rig, &msg, &reply);
+		assert_int_equal(reply.payload.u64, 0);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		close(channel[i]);
+		close(other[i]);
+	}
+	vuf_pump(&rig);
+	assert_true(vuf_connected(&rig));
+	own_end_of_the_connection();
+}
+
+/* Nor does it when it comes over the channel for our own requests, with an answer nobody asked for, or
+ * with the beginning of one. */
+static void h22_own_end_over_the_channel(void **state)
+{
+	unsigned fds = vuf_count_fds();
+
+	(void)state;
+	for (unsigned bytes = 1; bytes <= 21; bytes += 10) {
+		uint32_t answer[5] = { VIO_VU_BACKEND_CONFIG_CHANGE_MSG, VIO_VU_VERSION | 4, 8 };
+		struct vio_vu_conn front;
+		struct vio_vu_msg msg;
+		int channel[2];
+
+		vuf_connect(&rig);
+		want_channel();
+		assert_int_equal(vio_sock_pair(channel), 0);
+		msg = vuf_fd(VIO_VU_SET_BACKEND_REQ_FD, 0, channel[1]);
+		msg.hdr.size = 0;
+		vuf_send(&rig, &msg);
+		assert_true(vuf_connected(&rig));
+		front = rig.front;
+		rig.front.fd = channel[0];
+		vuf_raw(&rig, answer, vio_min(bytes, 20u), &front.fd, 1);
+		rig.front = front;
+		vuf_pump(&rig);
+		assert_true(vuf_connected(&rig));
+		vuf_disconnect(&rig);
+		assert_false(vuf_connected(&rig));
+		close(channel[0]);
+		close(channel[1]);
+		assert_int_equal(vuf_count_fds(), fds);
+	}
+}
+
 /* Without a descriptor to accept with, the server waits a while instead of spinning. */
 static void h22_no_descriptor_left_to_accept_with(void **state)
 {
@@ -283,10 +428,18 @@ static void h22_broken_queues_fill_no_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		H(h22_one_byte_at_a_time),	  H(h22_cut_at_every_byte),
-		H(h22_killed_between_messages),	  H(h22_a_thousand_rounds),
-		H(h22_a_crowd_at_the_door),	  H(h22_no_descriptor_left_to_accept_with),
+		H(h22_one_byte_at_a_time),
+		H(h22_cut_at_every_byte),
+		H(h22_killed_between_messages),
+		H(h22_a_thousand_rounds),
+		H(h22_a_crowd_at_the_door),
+		H(h22_no_descriptor_left_to_accept_with),
 		H(h22_broken_queues_fill_no_log),
+		H(h22_own_end_of_the_connection),
+		H(h22_own_end_over_the_channel),
+		H(h22_end_of_another_connection),
+		cmocka_unit_test_setup_teardown(h22_own_end_of_a_given_connection, open_given_rig,
+						close_rig),
 	};
 
 	vuf_guard_init();

@@ -272,7 +272,8 @@ static void on_conn(struct vio_vhost_user *s)
 		vu_rewatch(s, &s->conn, VU_CONN);
 }
 
-/* We ask for no answers there, so whatever comes is read and forgotten. */
+/* We ask for no answers there, so whatever comes is read and forgotten; descriptors at once, for one of
+ * them may be the front end's end of the connection, which has to close when the front end goes. */
 static void on_back(struct vio_vhost_user *s)
 {
 	struct vio_vu_msg msg;
@@ -290,6 +291,7 @@ static void on_back(struct vio_vhost_user *s)
 			vio_vu_msg_close_fds(&msg);
 	}
 	if (ret >= 0) {
+		vio_vu_msg_close_fds(&s->back.in);
 		vu_rewatch(s, &s->back, VU_BACK);
 		return;
 	}
