@@ -11,7 +11,11 @@
  *	guest out of buffers       a kick of the receive queue
  *
  * The two directions are independent: each is armed for its own reason.
+ *
+ * A back end whose far side is gone for good says so when it is asked for frames. The link is the
+ * control thread's, which hears of it through a descriptor, once for each pair.
  */
+#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -27,6 +31,18 @@
 /* As long as QEMU's transmit timer, which guests are used to. */
 #define TX_TIMER_NS 150000
 
+static vio_cold void tell_lost(struct vio_pair_run *pair)
+{
+	uint64_t one = 1;
+	ssize_t ignored;
+
+	if (pair->lost)
+		return;
+	pair->lost = true;
+	ignored = write(pair->lost_fd, &one, sizeof(one));
+	(void)ignored;
+}
+
 bool vio_pair_serve(struct vio_pair_run *pair, struct vio_device_scratch *scratch)
 {
 	struct vio_device *dev = pair->dev;
@@ -38,6 +54,8 @@ bool vio_pair_serve(struct vio_pair_run *pair, struct vio_device_scratch *scratc
 	if (pair->be->ops->receive && !vio_device_rx_starved(dev, pair->index))
 		got = pair->be->ops->receive(pair->be, pair->index, RX_BUDGET);
 	vio_device_end(dev, pair->index);
+	if (vio_unlikely(got == -ENETDOWN))
+		tell_lost(pair);
 	return sent > 0 || got > 0;
 }
 

@@ -5,12 +5,17 @@
  * Opening goes from the world to the guest (back end, device, pairs, server) and closing the other
  * way, so nothing is ever called that is not there: the server is the only one that starts queues,
  * and it comes last and goes first.
+ *
+ * The control thread waits for two things, behind one descriptor: the server, and word from a worker
+ * that the world is gone (a tap was deleted). Then the link is down for good, which keeps workers from
+ * trying again and tells the guest to look elsewhere.
  */
 #include "port/port.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +38,8 @@ struct vio_port {
 	unsigned num_pairs; /* attached to workers */
 	size_t pairs_size, sinks_size;
 	bool started; /* the back end */
+	int epoll_fd; /* what the control thread waits for */
+	int lost_fd;  /* eventfd: written by workers when the back end's far side is gone */
 	struct vio_vhost_user_status last;
 };
 
@@ -151,6 +158,7 @@ static int open_pairs(struct vio_port *port, struct vio_workers *workers)
 		pair->be = port->be;
 		pair->index = i;
 		pair->tx_due = vio_device_tx_mode(port->dev) == VIO_TX_BH;
+		pair->lost_fd = port->lost_fd;
 		for (k = 0; k < VIO_WAKE_NR; k++)
 			pair->wake[k].fd = -1;
 		vio_worker_call(pair->worker, attach, pair);
@@ -180,6 +188,36 @@ static int open_backend(struct vio_port *port, const struct vio_port_conf *conf,
 	return vio_backend_open(conf->backend, &be, &port->be, err);
 }
 
+static int watch(const struct vio_port *port, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(port->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+static int open_descriptors(struct vio_port *port, struct vio_error *err)
+{
+	int ret = 0;
+
+	port->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	port->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (port->epoll_fd < 0 || port->lost_fd < 0)
+		ret = -errno;
+	else
+		ret = watch(port, port->lost_fd);
+	if (ret)
+		vio_error_set(err, "can't make what to wait on: %s", strerror(-ret));
+	return ret;
+}
+
+static void close_descriptors(struct vio_port *port)
+{
+	if (port->epoll_fd >= 0)
+		close(port->epoll_fd);
+	if (port->lost_fd >= 0)
+		close(port->lost_fd);
+}
+
 int vio_port_open(const struct vio_host *host, struct vio_workers *workers,
 		  const struct vio_port_conf *conf, struct vio_port **out, struct vio_error *err)
 {
@@ -190,6 +228,7 @@ int vio_port_open(const struct vio_host *host, struct vio_workers *workers,
 	if (!port)
 		return -ENOMEM;
 	port->host = host;
+	port->epoll_fd = port->lost_fd = -1;
 	port->runner = (struct vio_device_runner){
 		.ctx = port,
 		.exclusive = run_exclusive,
@@ -197,6 +236,9 @@ int vio_port_open(const struct vio_host *host, struct vio_workers *workers,
 		.look = look,
 		.connection = connection,
 	};
+	ret = open_descriptors(port, err);
+	if (ret)
+		goto close;
 	ret = open_backend(port, conf, err);
 	if (ret)
 		goto close;
@@ -212,6 +254,11 @@ int vio_port_open(const struct vio_host *host, struct vio_workers *workers,
 				    &port->server, err);
 	if (ret)
 		goto close;
+	ret = watch(port, vio_vhost_user_fd(port->server));
+	if (ret) {
+		vio_error_set(err, "can't wait for front ends: %s", strerror(-ret));
+		goto close;
+	}
 	*out = port;
 	return 0;
 
@@ -318,6 +365,7 @@ void vio_port_close(struct vio_port *port)
 	vio_port_stop(port);
 	vio_device_destroy(port->dev);
 	vio_backend_close(port->be);
+	close_descriptors(port);
 	host->free(host->ctx, port->sinks, port->sinks_size);
 	host->free(host->ctx, port->pairs, port->pairs_size);
 	host->free(host->ctx, port, sizeof(*port));
@@ -325,12 +373,32 @@ void vio_port_close(struct vio_port *port)
 
 int vio_port_fd(const struct vio_port *port)
 {
-	return vio_vhost_user_fd(port->server);
+	return port->epoll_fd;
+}
+
+static void lose_link(struct vio_port *port)
+{
+	char where[128] = "";
+	eventfd_t pairs;
+
+	if (eventfd_read(port->lost_fd, &pairs) < 0 || !vio_device_link(port->dev))
+		return;
+	vio_port_describe(port, where, sizeof(where));
+	vio_log(port->host, VIO_LOG_WARN, "%s: gone, the link is down", where);
+	vio_device_set_link(port->dev, false);
 }
 
 void vio_port_handle(struct vio_port *port)
 {
-	vio_vhost_user_handle(port->server);
+	struct epoll_event events[2];
+	int n = epoll_wait(port->epoll_fd, events, 2, 0);
+
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.fd == port->lost_fd)
+			lose_link(port);
+		else
+			vio_vhost_user_handle(port->server);
+	}
 }
 
 struct vio_device *vio_port_device(const struct vio_port *port)

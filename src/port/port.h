@@ -44,7 +44,8 @@ void vio_port_stop(struct vio_port *port);
  * longer than one may. */
 void vio_ports_stop(struct vio_port *const *ports, unsigned n);
 
-/* To be polled for reading by the control thread, and handled then. */
+/* To be polled for reading by the control thread, and handled then: front ends, and a back end whose far
+ * side is gone, which takes the link down. */
 int vio_port_fd(const struct vio_port *port);
 void vio_port_handle(struct vio_port *port);
 

@@ -41,6 +41,8 @@ struct vio_pair_run {
 	bool tx_waiting;	   /* timer mode: a kick came, the timer runs */
 	struct vio_pair_run *next; /* active list */
 	struct vio_pair_run *all;  /* every pair of this worker */
+	bool lost;		   /* the back end's far side is gone, and @lost_fd was told */
+	int lost_fd;		   /* constant; an eventfd of the control thread's */
 	bool look;		   /* set by anybody, with a ring of the bell */
 	bool drained;		   /* the control thread's: seen empty when its port was to stop */
 	struct vio_wake_source wake[VIO_WAKE_NR];

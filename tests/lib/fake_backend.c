@@ -191,6 +191,10 @@ static int fake_receive(struct vio_backend *be, unsigned pair, unsigned budget)
 	if (!fb->give[pair].first && !fb->busy[pair] &&
 	    read(fb->fds[pair], &value, sizeof(value)) < 0)
 		check(errno == EAGAIN);
+	if (fb->gone && done == 0) {
+		unlock(fb, false);
+		return -ENETDOWN;
+	}
 	unlock(fb, done > 0);
 	return (int)done;
 }
@@ -291,6 +295,15 @@ void fake_backend_destroy(struct fake_backend *fb)
 	}
 	pthread_mutex_destroy(&fb->lock);
 	free(fb);
+}
+
+void fake_backend_go(struct fake_backend *fb)
+{
+	pthread_mutex_lock(&fb->lock);
+	fb->gone = true;
+	for (unsigned i = 0; i < FAKE_PAIRS; i++)
+		ring(fb->fds[i]);
+	pthread_mutex_unlock(&fb->lock);
 }
 
 void fake_backend_take(struct fake_backend *fb, long n)

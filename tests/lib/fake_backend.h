@@ -40,6 +40,7 @@ struct fake_backend {
 	long take;	   /* frames that it takes before it is busy; -1: any number */
 	unsigned at_once;  /* at most so many a call; 0: all */
 	int fail;	   /* what send() returns once for its next frame, if negative */
+	bool gone;	   /* the far side: nothing comes any more */
 	bool only_count;   /* don't keep what was sent */
 	bool loop;	   /* what is sent comes back */
 	unsigned burst;	   /* frames reserved at a time when giving */
@@ -68,6 +69,8 @@ void fake_backend_before_sleep(struct fake_backend *fb, void (*fn)(void *ctx), v
 /* A frame for the guest on @pair. */
 void fake_backend_give(struct fake_backend *fb, unsigned pair, const void *bytes, uint32_t len,
 		       const struct vio_net_meta *meta);
+/* The far side is gone for good; whoever waits for frames learns it. */
+void fake_backend_go(struct fake_backend *fb);
 /* The frames sent so far; the oldest of them taken out, to be freed, or NULL. */
 unsigned fake_backend_sent(struct fake_backend *fb);
 struct fake_frame *fake_backend_next(struct fake_backend *fb);

@@ -53,7 +53,10 @@ static struct vio_port *open_port(const struct pair_device_conf *conf, struct vi
 						 .busy_poll_us = conf->busy_poll_us };
 	struct vio_port_conf port_conf = {
 		.backend = conf->backend ? conf->backend : "loop",
-		.vhost_user = { .socket_path = conf->path, .fd = -1, .client = conf->client },
+		.vhost_user = { .socket_path = conf->path,
+				.fd = -1,
+				.client = conf->client,
+				.offer_config = conf->offer_config },
 	};
 	struct vio_error err = { "" };
 	struct vio_port *port = NULL;

@@ -18,6 +18,7 @@ struct pair_device_conf {
 	const char *backend; /* NULL: "loop" */
 	unsigned pairs;	     /* 0: 1; as many workers */
 	uint32_t mtu;
+	bool offer_config; /* the configuration space over vhost-user */
 	unsigned busy_poll_us;
 };
 

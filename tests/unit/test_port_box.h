@@ -72,6 +72,8 @@ int timerfd_settime(int fd, int flags, const struct itimerspec *new, struct itim
 struct vio_vhost_user {
 	struct vio_device *dev;
 	const struct vio_device_runner *runner;
+	int fd;
+	unsigned handled;
 };
 
 static struct vio_vhost_user *last_server;
@@ -91,6 +93,8 @@ int vio_vhost_user_create(const struct vio_host *host, struct vio_device *dev,
 	check(*server != NULL);
 	last_server->dev = dev;
 	last_server->runner = runner;
+	last_server->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	check(last_server->fd >= 0);
 	servers++;
 	return 0;
 }
@@ -128,19 +132,22 @@ void vio_vhost_user_destroy(struct vio_vhost_user *server)
 
 	for (unsigned i = 0; i < vio_device_num_queues(server->dev); i++)
 		stop_queue(server, i, &base);
+	close(server->fd);
 	free(server);
 	servers--;
 }
 
 int vio_vhost_user_fd(const struct vio_vhost_user *server)
 {
-	(void)server;
-	return -1;
+	return server->fd;
 }
 
 void vio_vhost_user_handle(struct vio_vhost_user *server)
 {
-	(void)server;
+	eventfd_t value;
+
+	check(eventfd_read(server->fd, &value) == 0);
+	server->handled++;
 }
 
 void vio_vhost_user_status(const struct vio_vhost_user *server,
@@ -184,6 +191,7 @@ struct box {
 	struct line lines[4];
 	unsigned pairs;
 	uint64_t features;
+	unsigned config_changes;
 };
 
 static inline void box_call(void *ctx, unsigned queue)
@@ -194,8 +202,14 @@ static inline void box_call(void *ctx, unsigned queue)
 	check(write(b->lines[queue].call, &one, sizeof(one)) == sizeof(one));
 }
 
+static inline void box_config_changed(void *ctx)
+{
+	((struct box *)ctx)->config_changes++;
+}
+
 static const struct vio_device_transport_ops box_transport = {
 	.ctrl_elsewhere = true,
+	.config_changed = box_config_changed,
 	.call = box_call,
 };
 

@@ -234,6 +234,61 @@ static void with_the_link_down_nobody_spins(void **state)
 	vio_workers_destroy(w);
 }
 
+/* Whether the port has something for its control thread within @ms; it is handled then. */
+static bool control(struct box *b, int ms)
+{
+	struct pollfd p = { .fd = vio_port_fd(b->port), .events = POLLIN };
+
+	if (poll(&p, 1, ms) == 0)
+		return false;
+	vio_port_handle(b->port);
+	return true;
+}
+
+/* H30: the world behind a back end is gone. The guest's link goes down, once, and nobody spins; what the
+ * guest sends is dropped and counted. */
+static void h30_the_link_goes_down_with_the_world(void **state)
+{
+	struct vio_workers *w = workers_open(2, 0);
+	struct vio_queue_stats stats;
+	uint16_t status = 0;
+	struct box b;
+
+	(void)state;
+	box_open_on(&b, w, vio_host_linux(VIO_LOG_ERROR), NULL, ALL_OFFERS, 2);
+	for (unsigned pair = 0; pair < 2; pair++) {
+		post_buffer(&b, pair);
+		publish(&b.lines[pair * 2]);
+	}
+	expect_idle(2);
+	assert_false(control(&b, 0));
+	fake_backend_go(b.fb);
+	while (vio_device_link(b.server->dev))
+		assert_true(control(&b, LIMIT_MS));
+	expect_idle(2);
+	control(&b, 0);
+	assert_false(control(&b, 0));
+	assert_int_equal(b.config_changes, 1);
+	vio_device_config_read(b.server->dev, offsetof(struct vio_net_config, status), &status, 2);
+	assert_int_equal(status, 0);
+	for (unsigned pair = 0; pair < 2; pair++) {
+		check(add_frame(&b, pair, 1));
+		publish(&b.lines[pair * 2 + 1]);
+		await(guest_queue_used_idx(&b.lines[pair * 2 + 1].q) == 1);
+		vio_device_queue_stats(b.server->dev, pair * 2 + 1, &stats);
+		assert_int_equal(stats.drops[VIO_DROP_LINK_DOWN], 1);
+	}
+	assert_int_equal(fake_backend_sent(b.fb), 0);
+	expect_idle(2);
+	/* Front ends come and go as before. */
+	eventfd_write(b.server->fd, 1);
+	assert_true(control(&b, 0));
+	assert_int_equal(b.server->handled, 1);
+	assert_false(control(&b, 0));
+	box_close(&b);
+	vio_workers_destroy(w);
+}
+
 static void break_job(void *arg)
 {
 	struct queue_job *job = arg;
@@ -378,6 +433,7 @@ int main(void)
 		cmocka_unit_test(a_broken_or_stopped_queue_leaves_the_worker_asleep),
 		cmocka_unit_test(h13_a_flood_of_kicks_is_survived_and_counted),
 		cmocka_unit_test(q5_timer_mode_first_kick_starts_a_timer),
+		cmocka_unit_test(h30_the_link_goes_down_with_the_world),
 		cmocka_unit_test(q5_timer_mode_second_kick_drains),
 		cmocka_unit_test(a_polling_worker_falls_asleep_too),
 	};
