@@ -5,8 +5,7 @@
  *
  * libslirp is a TCP/IP stack of one thread: a frame of the guest goes in by slirp_input(), frames for
  * it come out of a callback, at any time that libslirp is called. All queue pairs are served by one
- * worker (VIO_BACKEND_ONE_THREAD). The descriptor of pair 0 is what to sleep on for sockets and timers
- * (user_wait.c).
+ * worker (VIO_BACKEND_ONE_THREAD).
  *
  * Towards libslirp each frame is copied once into private memory, because libslirp looks at headers
  * more than once and the guest could change them in between. A large TCP/IPv4 frame goes in whole (it
@@ -23,7 +22,16 @@
  * before the call that serves the pair returns, and before any other frame.
  *
  * Any pair that is served looks after libslirp, since all are on one thread. What that brings for
- * another pair waits in its queue, and that pair is woken by a descriptor of its own (its bell).
+ * another pair waits in its queue, and that pair is woken by its bell.
+ *
+ * Asleep, each pair waits on a set of its own, with its bell in it; sockets and timers (user_wait.c)
+ * are in that of one pair, the keeper, so that one wakes for them and not all. A pair that can't
+ * receive now, because its ring is stopped, disabled or empty, is not woken at all: nobody asks it for
+ * frames (receive()) before it sleeps, which shows that it can't be the keeper. Then it hands that to
+ * a pair that could receive when it last fell asleep. That one may have lost its ring since; then it
+ * is woken once, and hands on in turn. What a pair that can't receive leaves to be done (its frames
+ * were given to libslirp) is the keeper's, too, who is rung for it. Only where no pair can receive
+ * nobody looks.
  *
  * A frame for the guest goes to the pair that the guest last used for that flow (net/steer.c). Flows
  * keep their order: one changes its pair only while no frame waits for the old one. When the guest
@@ -53,6 +61,7 @@
 #define QUEUE_BYTES_MIN (128u * 1024) /* not less than this for one: a large frame fits */
 #define QUEUE_FIRST	8192u	      /* what a queue begins with, and a sleeping pair keeps */
 #define LOOK_NS		10000	      /* between looks at idle sockets while polling */
+#define SENDS_MAX	64 /* after so many a pair that was not asked for frames can't receive */
 
 /* One queue pair. All is the one worker's. */
 struct user_pair {
@@ -60,8 +69,11 @@ struct user_pair {
 	struct vio_fifo waiting;
 	unsigned given; /* committed since receive() last told */
 	bool starved;	/* the guest had no room at the last try */
-	int bell; /* eventfd: wakes the pair when frames wait that another one brought; or -1 */
-	bool rung;
+	int set;	/* epoll: what the pair sleeps on */
+	bool rung;	/* the bell: something is to be done that others have left for it */
+	bool asked;	/* for frames, since it was last about to sleep */
+	bool able;	/* to receive, when it was last about to sleep */
+	unsigned sends; /* since it was last asked for frames */
 };
 
 struct user {
@@ -73,6 +85,8 @@ struct user {
 	unsigned net_bits;
 	unsigned num_pairs;
 	unsigned active;	    /* pairs that the guest uses */
+	unsigned keeper;	    /* the pair that wakes for sockets and timers */
+	int bell;		    /* always readable, in each pair's set: watched by those rung */
 	unsigned working;	    /* the pair being served */
 	unsigned budget;	    /* frames that it may still give directly */
 	bool touched;		    /* libslirp has something to do that no event tells of */
@@ -164,20 +178,48 @@ static bool give(struct user_pair *p, const struct vio_net_meta *meta, const uin
 	return ret != 0;
 }
 
-/* Frames wait for a pair that is not being served. */
-static void ring_bell(struct user_pair *p)
+static int watch_bell(const struct user *u, const struct user_pair *p, int op, uint32_t events)
 {
-	if (p->rung || p->bell < 0)
-		return;
-	p->rung = eventfd_write(p->bell, 1) == 0;
+	struct epoll_event ev = { .events = events };
+
+	return epoll_ctl(p->set, op, u->bell, &ev) < 0 ? -errno : 0;
 }
 
-static void answer_bell(struct user_pair *p)
+/* Something is to be done by a pair that is not being served. */
+static void ring_bell(const struct user *u, struct user_pair *p)
 {
-	eventfd_t rings;
+	if (!p->rung)
+		p->rung = watch_bell(u, p, EPOLL_CTL_MOD, EPOLLIN) == 0;
+}
 
-	if (p->rung && eventfd_read(p->bell, &rings) == 0)
+static void answer_bell(const struct user *u, struct user_pair *p)
+{
+	if (p->rung && watch_bell(u, p, EPOLL_CTL_MOD, 0) == 0)
 		p->rung = false;
+}
+
+/* Sees to it that the keeper is a pair that can receive, if there is any. */
+static void choose_keeper(struct user *u)
+{
+	if (u->pairs[u->keeper].able)
+		return;
+	for (unsigned i = 0; i < u->num_pairs; i++) {
+		if (u->pairs[i].able && vio_user_wait_move(&u->wait, u->pairs[i].set) == 0) {
+			u->keeper = i;
+			return;
+		}
+	}
+}
+
+/* There is work for libslirp, and @pair will not be asked for frames. False: nobody else is there. */
+static bool leave_to_keeper(struct user *u, unsigned pair)
+{
+	struct user_pair *keeper = &u->pairs[u->keeper];
+
+	if (u->keeper == pair || !keeper->able)
+		return false;
+	ring_bell(u, keeper);
+	return true;
 }
 
 /* Gives one frame now or lets it wait. */
@@ -192,7 +234,7 @@ static void deliver(struct user *u, const struct vio_net_meta *meta, const uint8
 		return;
 	if (let_wait(u, p, meta, frame, len, u->queue_bytes)) {
 		if (pair != u->working)
-			ring_bell(p);
+			ring_bell(u, p);
 	} else if (p->sink != NULL) {
 		p->sink->ops->drop(p->sink, VIO_DROP_NO_BUFFER, 1);
 	}
@@ -293,9 +335,11 @@ static int user_receive(struct vio_backend *be, unsigned pair, unsigned budget)
 	if (p->sink == NULL)
 		return 0;
 	p->starved = false;
+	p->asked = true;
+	p->sends = 0;
 	u->working = pair;
 	u->budget = budget;
-	answer_bell(p);
+	answer_bell(u, p);
 	give_waiting(u, p);
 	if (p->given < budget)
 		serve(u);
@@ -304,15 +348,9 @@ static int user_receive(struct vio_backend *be, unsigned pair, unsigned budget)
 	return (int)given;
 }
 
-static bool user_arm(struct vio_backend *be, unsigned pair)
+/* Whether there is something to be done for libslirp right now; if not, all is set to wake for it. */
+static bool slirp_waits(struct user *u)
 {
-	struct user *u = vio_container_of(be, struct user, be);
-	struct user_pair *p = &u->pairs[pair];
-
-	if (p->given != 0 || (p->waiting.frames != 0 && !p->starved))
-		return true;
-	if (p->waiting.frames == 0 && p->waiting.size > QUEUE_FIRST)
-		free_queue(u, p);
 	if (u->touched)
 		return true;
 	u->woken = true;
@@ -320,9 +358,38 @@ static bool user_arm(struct vio_backend *be, unsigned pair)
 	return vio_user_wait_arm(&u->wait);
 }
 
+static bool user_arm(struct vio_backend *be, unsigned pair)
+{
+	struct user *u = vio_container_of(be, struct user, be);
+	struct user_pair *p = &u->pairs[pair];
+	bool work = p->given != 0 || (p->waiting.frames != 0 && !p->starved);
+
+	p->able = p->asked && !p->starved;
+	p->asked = false;
+	choose_keeper(u);
+	if (work && p->able)
+		return true;
+	if (p->waiting.frames == 0 && p->waiting.size > QUEUE_FIRST)
+		free_queue(u, p);
+	/* What is said of a pair that can't receive may not be heard. */
+	return (slirp_waits(u) && (p->able || !leave_to_keeper(u, pair))) || work;
+}
+
 /* ------------------------------------------------------------------------------------------
  * From the guest
  */
+
+/* A pair that sends and sends, and does not sleep in between, can't receive: others have to. */
+static void only_sends(struct user *u, unsigned pair)
+{
+	struct user_pair *p = &u->pairs[pair];
+
+	p->sends = 0;
+	p->able = false;
+	choose_keeper(u);
+	leave_to_keeper(u, pair);
+}
+
 static int user_send(struct vio_backend *be, unsigned pair, struct vio_frame *frames, unsigned n)
 {
 	struct user *u = vio_container_of(be, struct user, be);
@@ -348,6 +415,8 @@ static int user_send(struct vio_backend *be, unsigned pair, struct vio_frame *fr
 		done++;
 	}
 	end_work(u);
+	if (++u->pairs[pair].sends > SENDS_MAX)
+		only_sends(u, pair);
 	return done;
 }
 
@@ -415,7 +484,7 @@ static int user_fd(struct vio_backend *be, unsigned pair)
 {
 	struct user *u = vio_container_of(be, struct user, be);
 
-	return pair == 0 ? u->wait.epoll : u->pairs[pair].bell;
+	return u->pairs[pair].set;
 }
 
 static int user_set_rx_offloads(struct vio_backend *be, uint32_t offloads)
@@ -452,7 +521,7 @@ static void move_waiting(struct user *u, struct user_pair *from)
 		memcpy(&meta, waiting, sizeof(meta));
 		to = &u->pairs[pair_of(u, frame, len)];
 		if (let_wait(u, to, &meta, frame, len, move_limit(u, to, from)))
-			ring_bell(to);
+			ring_bell(u, to);
 		else if (to->sink != NULL)
 			to->sink->ops->drop(to->sink, VIO_DROP_NO_BUFFER, 1);
 		vio_fifo_drop(&from->waiting);
@@ -487,6 +556,8 @@ static int user_start(struct vio_backend *be, struct vio_sink *const *sinks, uns
 	for (unsigned i = 0; i < pairs; i++) {
 		u->pairs[i].sink = sinks[i];
 		u->pairs[i].starved = false;
+		u->pairs[i].asked = false;
+		u->pairs[i].able = false;
 	}
 	u->touched = true;
 	return 0;
@@ -515,10 +586,12 @@ static void user_close(struct vio_backend *be)
 	if (u->slirp != NULL)
 		slirp_cleanup(u->slirp);
 	for (unsigned i = 0; i < u->num_pairs; i++) {
-		if (u->pairs[i].bell >= 0)
-			close(u->pairs[i].bell);
+		if (u->pairs[i].set >= 0)
+			close(u->pairs[i].set);
 		free_queue(u, &u->pairs[i]);
 	}
+	if (u->bell >= 0)
+		close(u->bell);
 	vio_user_wait_close(&u->wait);
 	vio_user_work_close();
 	host->free(host->ctx, u, user_size(u->num_pairs));
@@ -533,22 +606,28 @@ static void user_describe(struct vio_backend *be, char *buf, size_t len)
 		     net & 255, u->net_bits);
 }
 
-/* A bell for each pair, where there are others that could bring it something. */
-static int make_bells(struct user *u, struct vio_error *err)
+/* What each pair sleeps on; where there are others that could leave it something, with its bell. */
+static int make_sets(struct user *u, struct vio_error *err)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	int ret = 0;
 
-	for (unsigned i = 0; i < u->num_pairs && u->num_pairs > 1; i++) {
-		u->pairs[i].bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (u->pairs[i].bell < 0 || (i == 0 && epoll_ctl(u->wait.epoll, EPOLL_CTL_ADD,
-								 u->pairs[i].bell, &ev) < 0)) {
-			int ret = -errno;
-
-			vio_error_set(err, KIND ": can't make what to wait on: %s", strerror(-ret));
-			return ret;
-		}
+	if (u->num_pairs > 1) {
+		u->bell = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (u->bell < 0)
+			ret = -errno;
 	}
-	return 0;
+	for (unsigned i = 0; i < u->num_pairs && ret == 0; i++) {
+		u->pairs[i].set = epoll_create1(EPOLL_CLOEXEC);
+		if (u->pairs[i].set < 0)
+			ret = -errno;
+		else if (u->num_pairs > 1)
+			ret = watch_bell(u, &u->pairs[i], EPOLL_CTL_ADD, 0);
+	}
+	if (ret == 0)
+		ret = vio_user_wait_move(&u->wait, u->pairs[0].set);
+	if (ret < 0)
+		vio_error_set(err, KIND ": can't make what to wait on: %s", strerror(-ret));
+	return ret;
 }
 
 static int start_slirp(struct user *u, const struct vio_backend_config *config,
@@ -596,12 +675,13 @@ static int user_open(const struct vio_backend_config *config, struct vio_backend
 	if (u->num_pairs > 1)
 		vio_steer_init(&u->steer, u->num_pairs);
 	for (unsigned i = 0; i < u->num_pairs; i++)
-		u->pairs[i].bell = -1;
+		u->pairs[i].set = -1;
+	u->bell = -1;
 	ret = vio_user_wait_open(&u->wait, config, err);
 	if (ret < 0)
 		goto free;
 	vio_user_work_open();
-	ret = make_bells(u, err);
+	ret = make_sets(u, err);
 	if (ret == 0)
 		ret = start_slirp(u, config, &o, err);
 	if (ret < 0) {

@@ -46,10 +46,10 @@ struct vio_user_timer {
 
 struct vio_user_wait {
 	const struct vio_host *host;
-	int epoll;   /* what a worker sleeps on: the timer, and the sockets unless held */
-	int sockets; /* the sockets */
+	int home;    /* the set that a worker sleeps on, the caller's; in it are: */
+	int sockets; /* the sockets, unless held */
 	int timer;
-	bool held; /* the sockets are out of epoll */
+	bool held;
 	uint32_t round;
 	uint64_t due;	/* when libslirp's own timers want to run, ns; UINT64_MAX: never */
 	uint64_t armed; /* what the timer is set to */
@@ -62,6 +62,9 @@ struct vio_user_wait {
 int vio_user_wait_open(struct vio_user_wait *w, const struct vio_backend_config *config,
 		       struct vio_error *err);
 void vio_user_wait_close(struct vio_user_wait *w);
+
+/* From now on it is @epoll that has to be slept on; it must outlive this. 0 or -errno. */
+int vio_user_wait_move(struct vio_user_wait *w, int epoll);
 
 /* Brings the kernel's set in line with what libslirp wants; with @hold it wants no sockets now. */
 void vio_user_wait_fill(struct vio_user_wait *w, Slirp *slirp, bool hold);

@@ -8,9 +8,10 @@
  * closes leaves the kernel's set by itself; the callback that announces it keeps our picture true,
  * because the number may come back as another socket.
  *
- * The sockets' set sits inside another one, beside a timer. While frames wait for the guest, the
- * whole set is taken out, so that readable sockets neither wake the worker nor are read: their data
- * stays in the kernel, and TCP slows the far side down.
+ * The sockets' set sits inside another one, beside a timer: that of the pair that looks after them,
+ * and it moves when that is another one. While frames wait for the guest, the whole set is taken out,
+ * so that readable sockets neither wake the worker nor are read: their data stays in the kernel, and
+ * TCP slows the far side down.
  *
  * The timer is set only when something waits for a time: libslirp's own (500 ms while connections
  * are open, 2 ms for delayed acknowledgements) and those that it makes itself. libslirp says 1000 ms
@@ -156,14 +157,39 @@ static int get_ready(int handle, void *opaque)
 	return known(w, handle) ? slirp_events(socket_of(w, handle)->ready) : 0;
 }
 
+static int change(int epoll, int op, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(epoll, op, fd, &ev) < 0 ? -errno : 0;
+}
+
 static void hold(struct vio_user_wait *w, bool held)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.fd = w->sockets };
-
 	if (w->held == held)
 		return;
 	w->held = held;
-	epoll_ctl(w->epoll, held ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, w->sockets, &ev);
+	change(w->home, held ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, w->sockets);
+}
+
+int vio_user_wait_move(struct vio_user_wait *w, int epoll)
+{
+	int ret = change(epoll, EPOLL_CTL_ADD, w->timer);
+
+	if (ret == 0 && !w->held) {
+		ret = change(epoll, EPOLL_CTL_ADD, w->sockets);
+		if (ret < 0)
+			change(epoll, EPOLL_CTL_DEL, w->timer);
+	}
+	if (ret < 0)
+		return ret;
+	if (w->home >= 0) {
+		change(w->home, EPOLL_CTL_DEL, w->timer);
+		if (!w->held)
+			change(w->home, EPOLL_CTL_DEL, w->sockets);
+	}
+	w->home = epoll;
+	return 0;
 }
 
 void vio_user_wait_fill(struct vio_user_wait *w, Slirp *slirp, bool held)
@@ -295,22 +321,12 @@ static int make_table(struct vio_user_wait *w, const struct vio_backend_config *
 
 static int make_descriptors(struct vio_user_wait *w, struct vio_error *err)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
 	int ret;
 
-	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	w->sockets = epoll_create1(EPOLL_CLOEXEC);
 	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (w->epoll < 0 || w->sockets < 0 || w->timer < 0)
-		goto fail;
-	ev.data.fd = w->timer;
-	if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->timer, &ev) < 0)
-		goto fail;
-	ev.data.fd = w->sockets;
-	if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->sockets, &ev) < 0)
-		goto fail;
-	return 0;
-fail:
+	if (w->sockets >= 0 && w->timer >= 0)
+		return 0;
 	ret = -errno;
 	vio_error_set(err, VIO_USER_KIND ": can't make what to wait on: %s", strerror(-ret));
 	return ret;
@@ -323,7 +339,7 @@ int vio_user_wait_open(struct vio_user_wait *w, const struct vio_backend_config 
 
 	*w = (struct vio_user_wait){
 		.host = config->host,
-		.epoll = -1,
+		.home = -1,
 		.sockets = -1,
 		.timer = -1,
 		.first = -1,
@@ -346,8 +362,6 @@ void vio_user_wait_close(struct vio_user_wait *w)
 		close(w->timer);
 	if (w->sockets >= 0)
 		close(w->sockets);
-	if (w->epoll >= 0)
-		close(w->epoll);
 	for (unsigned i = 0; w->pages != NULL && i < pages_size(w) / sizeof(*w->pages); i++)
 		host->free(host->ctx, w->pages[i], PAGE * sizeof(**w->pages));
 	host->free(host->ctx, w->pages, pages_size(w));

@@ -98,10 +98,19 @@ static inline void net_send(struct net *n, unsigned pair, uint32_t len)
 	sent_exit(&s);
 }
 
+/* Waits until a pair or @extra (-1: none) has something; returns how many of them have. */
+static inline int net_poll(struct net *n, int extra, int ms)
+{
+	struct pollfd fds[5] = { { extra, POLLIN, 0 } };
+
+	for (unsigned i = 0; i < n->pairs; i++)
+		fds[1 + i] = (struct pollfd){ n->be->ops->fd(n->be, i), POLLIN, 0 };
+	return poll(fds, 1 + n->pairs, ms);
+}
+
 /* One round of a worker: serve all pairs, and sleep when there is nothing to do. */
 static inline void net_work(struct net *n, int extra)
 {
-	struct pollfd fds[2] = { { n->be->ops->fd(n->be, 0), POLLIN, 0 }, { extra, POLLIN, 0 } };
 	bool work = false;
 
 	for (unsigned i = 0; i < n->pairs; i++)
@@ -109,7 +118,7 @@ static inline void net_work(struct net *n, int extra)
 	for (unsigned i = 0; i < n->pairs && !work; i++)
 		work = n->be->ops->arm(n->be, i);
 	if (!work)
-		assert_true(poll(fds, extra >= 0 ? 2 : 1, 20000) > 0);
+		assert_true(net_poll(n, extra, 20000) > 0);
 }
 
 /* The next frame for @pair. */

@@ -27,7 +27,6 @@ struct flows {
 /* Lets the back end do all that there is to do. */
 static void net_settle(struct net *n)
 {
-	struct pollfd fd = { n->be->ops->fd(n->be, 0), POLLIN, 0 };
 	bool work;
 
 	do {
@@ -36,7 +35,7 @@ static void net_settle(struct net *n)
 			work |= n->be->ops->receive(n->be, i, 64) != 0;
 		for (unsigned i = 0; i < n->pairs && !work; i++)
 			work = n->be->ops->arm(n->be, i);
-	} while (work || poll(&fd, 1, 0) > 0);
+	} while (work || net_poll(n, -1, 0) > 0);
 }
 
 static void flow_send(struct flows *f, unsigned flow, unsigned pair)
@@ -192,6 +191,187 @@ static void nothing_is_lost_with_a_pair(void **state)
 	flows_close(&f);
 }
 
+/* ------------------------------------------------------------------------------------------
+ * A worker, as a port has one: pairs sleep until their descriptors wake them, and those that can't
+ * receive, because their ring is stopped, are neither asked for frames nor woken.
+ */
+struct worker {
+	struct flows f;
+	bool open[4];	/* can receive */
+	bool awake[4];	/* to be served */
+	unsigned wakes; /* pairs that were woken */
+};
+
+static bool wake(struct worker *w, int ms)
+{
+	struct pollfd fds[4];
+	int n;
+
+	for (unsigned i = 0; i < 4; i++)
+		fds[i] = (struct pollfd){ w->open[i] ? w->f.net.be->ops->fd(w->f.net.be, i) : -1,
+					  POLLIN, 0 };
+	n = poll(fds, 4, ms);
+	for (unsigned i = 0; i < 4; i++)
+		w->awake[i] |= fds[i].revents != 0;
+	w->wakes += (unsigned)n;
+	return n > 0;
+}
+
+/* Serves who is awake until all sleep. */
+static void work(struct worker *w)
+{
+	struct vio_backend *be = w->f.net.be;
+	bool any;
+
+	do {
+		any = false;
+		for (unsigned i = 0; i < 4; i++) {
+			bool ready;
+
+			if (!w->awake[i])
+				continue;
+			if (w->open[i] && be->ops->receive(be, i, 64) > 0) {
+				any = true;
+				continue;
+			}
+			ready = be->ops->arm(be, i);
+			w->awake[i] = ready && w->open[i];
+			any |= w->awake[i];
+		}
+	} while (any || wake(w, 0));
+}
+
+/* Ring @pair is stopped or started; nobody tells the back end of that, but the pair is looked at. */
+static void set_open(struct worker *w, unsigned pair, bool open, bool look)
+{
+	w->open[pair] = open;
+	w->awake[pair] |= look;
+	work(w);
+}
+
+static void worker_open(struct worker *w)
+{
+	memset(w, 0, sizeof(*w));
+	flows_open(&w->f);
+	for (unsigned i = 0; i < 4; i++)
+		set_open(w, i, true, true);
+}
+
+/* A datagram for @flow comes without help of the pairs that can't receive. Who was woken for it: one
+ * that looks, and one that it is for. */
+static void expect_datagram(struct worker *w, unsigned flow)
+{
+	uint32_t before = w->f.got[flow];
+	uint8_t bytes[DATAGRAM] = { 0 };
+
+	assert_false(wake(w, 0));
+	w->wakes = 0;
+	vio_put_be32(bytes, w->f.sent[flow]++);
+	assert_int_equal(sendto(w->f.fd, bytes, sizeof(bytes), 0,
+				(struct sockaddr *)&w->f.peer[flow], sizeof(w->f.peer[flow])),
+			 DATAGRAM);
+	do {
+		assert_true(wake(w, 20000));
+		work(w);
+		flows_check(&w->f, 4);
+	} while (w->f.got[flow] == before);
+	assert_int_equal(w->f.got[flow], before + 1);
+}
+
+/* Which pairs are stopped, in whatever order and whether or not they are looked at then, is nothing to
+ * the others. */
+static void a_stopped_pair_stops_no_other(void **state)
+{
+	struct worker w;
+
+	(void)state;
+	worker_open(&w);
+	for (unsigned i = 0; i < 4; i++) {
+		expect_datagram(&w, i);
+		assert_in_range(w.wakes, 1, 2);
+	}
+	for (unsigned stopped = 1; stopped < 15; stopped++) {
+		for (unsigned i = 0; i < 4; i++)
+			set_open(&w, i, !(stopped >> i & 1), stopped % 3 == 0);
+		/* One that was stopped unseen is woken once, where it still is. */
+		for (unsigned i = 0; i < 4; i++)
+			w.awake[i] |= !w.open[i];
+		work(&w);
+		for (unsigned i = 0; i < 4; i++)
+			if (w.open[i]) {
+				expect_datagram(&w, i);
+				assert_in_range(w.wakes, 1, 2);
+			}
+		/* And all can receive again. */
+		for (unsigned i = 0; i < 4; i++)
+			set_open(&w, i, true, true);
+		for (unsigned i = 0; i < 4; i++)
+			expect_datagram(&w, i);
+	}
+	flows_close(&w.f);
+}
+
+/* A pair that the guest gives no buffers is the same, and finds out by itself. */
+static void a_starved_pair_stops_no_other(void **state)
+{
+	struct worker w;
+
+	(void)state;
+	worker_open(&w);
+	for (unsigned starved = 0; starved < 4; starved++) {
+		uint8_t bytes[DATAGRAM] = { 0 };
+
+		w.f.net.g[starved].buffers = 0;
+		vio_put_be32(bytes, w.f.sent[starved]++);
+		assert_int_equal(sendto(w.f.fd, bytes, sizeof(bytes), 0,
+					(struct sockaddr *)&w.f.peer[starved],
+					sizeof(w.f.peer[starved])),
+				 DATAGRAM);
+		assert_true(wake(&w, 20000));
+		work(&w);
+		/* The port sees that, and listens to it no more. */
+		w.open[starved] = false;
+		for (unsigned i = 0; i < 4; i++)
+			if (i != starved)
+				expect_datagram(&w, i);
+		w.f.net.g[starved].buffers = GUEST_QUEUE;
+		set_open(&w, starved, true, true);
+		flows_check(&w.f, 4);
+		assert_int_equal(w.f.got[starved], w.f.sent[starved]);
+	}
+	flows_close(&w.f);
+}
+
+/* The guest sends on a pair that can't receive: what libslirp makes of it goes on all the same, whether
+ * that pair sleeps in between or goes on sending. */
+static void a_stopped_pair_that_sends_is_answered_on_others(void **state)
+{
+	struct worker w;
+
+	(void)state;
+	for (unsigned busy = 0; busy < 2; busy++) {
+		worker_open(&w);
+		set_open(&w, 0, false, true);
+		set_open(&w, 1, false, busy != 0);
+		/* A new flow, whose socket has to be listened to: the guest wants it on pair 2. */
+		flow_send(&w.f, 6, 2);
+		w.awake[2] = true;
+		work(&w);
+		for (unsigned i = 0; i < (busy ? 3 * 64 : 1); i++)
+			flow_send(&w.f, 9, 1);
+		w.awake[1] = !busy;
+		while (wake(&w, 0))
+			work(&w);
+		work(&w);
+		expect_datagram(&w, 6);
+		expect_datagram(&w, 3);
+		/* That it was not woken for its own is no loss. */
+		set_open(&w, 1, true, true);
+		expect_datagram(&w, 9);
+		flows_close(&w.f);
+	}
+}
+
 /* ------------------------------------------------------------------------------------------ */
 
 static size_t allocated;
@@ -249,6 +429,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_flow_changes_its_pair_when_nothing_waits),
 		cmocka_unit_test(nothing_is_lost_with_a_pair),
+		cmocka_unit_test(a_stopped_pair_stops_no_other),
+		cmocka_unit_test(a_starved_pair_stops_no_other),
+		cmocka_unit_test(a_stopped_pair_that_sends_is_answered_on_others),
 		cmocka_unit_test(a_sleeping_port_is_small),
 	};
 
