@@ -23,10 +23,13 @@
  * The limit of that: the flag belongs to the open file, which we share with the front end. One that
  * takes the flag back and fills the counter makes our write sleep for as long as it likes, and with
  * it the worker of that pair, and whoever waits for that worker. (Not the guest behind it, which
- * never has the descriptor.) Linux has no write to an eventfd that is non-blocking by itself, nor a
- * way to open an eventfd anew, and to look first (poll(), F_GETFL) only makes it a race. The kernel
- * never sleeps where it signals an eventfd for us, as it does at the end of an asynchronous read of
- * nothing (io_submit() with IOCB_FLAG_RESFD), but that takes three times as long at every interrupt.
+ * never has the descriptor.) Linux has no write to an eventfd that is non-blocking by itself: with
+ * RWF_NOWAIT it can only be read (up to 6.18 pwritev2() says EOPNOTSUPP, as it does for all files
+ * without write_iter), and splice() has no way into it (EINVAL, since 5.10). Nor can an eventfd be
+ * opened anew (ENXIO), and to look first (poll(), F_GETFL) only makes it a race; a write of 0 has
+ * nearly always room, but leaves nothing to be read. The kernel never sleeps where it signals an
+ * eventfd for us, as it does at the end of an asynchronous read of nothing (io_submit() with
+ * IOCB_FLAG_RESFD), but that takes three times as long at every interrupt.
  */
 #include "vhost_user.h"
 
