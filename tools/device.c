@@ -83,6 +83,10 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+/* How long a worker polls at most, where there is a core for whoever it waits for. What comes less
+ * often is not polled for at all. */
+#define BUSY_POLL_US 50
+
 static const char synopsis[] =
 	"--socket-path PATH | --fd N [OPTION]… [-- NEXT DEVICE…]\n"
 	"\n"
@@ -98,7 +102,7 @@ static const char synopsis[] =
 	"  --tx bh|timer           how transmit queues are drained; default bh\n"
 	"  --client                connect, and again whenever the other side goes away\n"
 	"  --offer-config          offer the configuration space (QEMU warns about it)\n"
-	"  --busy-poll USEC        poll at most so long before sleeping; default 0\n"
+	"  --busy-poll USEC        poll at most so long before sleeping; default 50\n"
 	"  --workers N             threads for all devices; default: as needed, at most the cores\n"
 	"  --cpus LIST             pin them: 2,4-7; one on each unless --workers says otherwise\n"
 	"  --print-capabilities    what this program can do, as JSON\n"
@@ -335,20 +339,22 @@ static int parse(int argc, char **argv, struct process_conf *process, struct vio
 	return n;
 }
 
+static unsigned cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : (unsigned)n;
+}
+
 /* As many threads as there are pairs to serve, but not more than cores. */
 static unsigned default_workers(const struct vio_port_conf *confs, int n)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned pairs = 0;
+	unsigned pairs = 0, most = cores() < 64 ? cores() : 64;
 	int i;
 
 	for (i = 0; i < n; i++)
 		pairs += confs[i].props.queue_pairs ? confs[i].props.queue_pairs : 1;
-	if (cores < 1)
-		cores = 1;
-	if (cores > 64)
-		cores = 64;
-	return pairs < (unsigned)cores ? pairs : (unsigned)cores;
+	return pairs < most ? pairs : most;
 }
 
 static int watch(int epoll_fd, int fd, void *ptr)
@@ -471,7 +477,9 @@ close:
 
 static int run(int argc, char **argv)
 {
-	struct process_conf process = { .workers = { .count = 0 } };
+	struct process_conf process = {
+		.workers.busy_poll_us = cores() > 1 ? BUSY_POLL_US : 0,
+	};
 	struct vio_port_conf *confs;
 	int n, i, ret = 0;
 

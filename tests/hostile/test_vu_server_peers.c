@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/bits.h"
+#include "fds.h"
 #include "vufront.h"
 #include "wire/sock.h"
 
@@ -244,7 +245,7 @@ static void expect_gone(unsigned fds)
 {
 	vuf_disconnect(&rig);
 	assert_false(vuf_connected(&rig));
-	assert_int_equal(vuf_count_fds(), fds);
+	assert_int_equal(count_fds(), fds);
 }
 
 /* Its own end of the connection, passed to the server, does not keep the server from seeing it go:
@@ -252,7 +253,7 @@ static void expect_gone(unsigned fds)
 static void own_end_of_the_connection(void)
 {
 	struct vio_vhost_user_status status;
-	unsigned fds = vuf_count_fds() - rig.front_open, i;
+	unsigned fds = count_fds() - rig.front_open, i;
 	struct vio_vu_msg msgs[4];
 
 	for (i = 0; i < vio_array_size(msgs); i++) {
@@ -346,7 +347,7 @@ static void h22_own_end_of_a_given_connection(void **state)
  * with the beginning of one. */
 static void h22_own_end_over_the_channel(void **state)
 {
-	unsigned fds = vuf_count_fds();
+	unsigned fds = count_fds();
 
 	(void)state;
 	for (unsigned bytes = 1; bytes <= 21; bytes += 10) {
@@ -372,7 +373,7 @@ static void h22_own_end_over_the_channel(void **state)
 		assert_false(vuf_connected(&rig));
 		close(channel[0]);
 		close(channel[1]);
-		assert_int_equal(vuf_count_fds(), fds);
+		assert_int_equal(count_fds(), fds);
 	}
 }
 
