@@ -19,6 +19,66 @@
 #include <vioduct/frame.h>
 
 #include "base/endian.h"
+#include "base/simd.h"
+
+/* Vectors of type @words as far as they go, then single words, and bytes. */
+#define FILL_BY(words)                                                           \
+	do {                                                                     \
+		const uint32_t count = sizeof(words) / sizeof(uint64_t);         \
+		words w;                                                         \
+                                                                                 \
+		for (uint32_t i = 0; i < count; i++)                             \
+			w[i] = first + i * BENCH_FRAME_MULT;                     \
+		for (; left >= sizeof(words); left -= (uint32_t)sizeof(words)) { \
+			*(words *)data = w;                                      \
+			w += count * BENCH_FRAME_MULT;                           \
+			data += sizeof(words);                                   \
+		}                                                                \
+		first = w[0];                                                    \
+	} while (0)
+
+static inline void fill_rest(uint8_t *data, uint32_t left, uint64_t first)
+{
+	for (; left >= 8; left -= 8, data += 8, first += BENCH_FRAME_MULT)
+		memcpy(data, &first, 8);
+	memcpy(data, &first, left);
+}
+
+#if VIO_SIMD_X86
+typedef uint64_t words32 __attribute__((vector_size(32), aligned(1), may_alias));
+typedef uint64_t words64 __attribute__((vector_size(64), aligned(1), may_alias));
+
+__attribute__((target("avx2"))) static void fill_avx2(uint8_t *data, uint32_t left, uint64_t first)
+{
+	FILL_BY(words32);
+	fill_rest(data, left, first);
+}
+
+__attribute__((target("avx512f"))) static void fill_avx512(uint8_t *data, uint32_t left,
+							   uint64_t first)
+{
+	FILL_BY(words64);
+	fill_rest(data, left, first);
+}
+#endif
+
+void bench_frame_fill_long(uint8_t *data, uint32_t left, uint64_t first)
+{
+#if VIO_SIMD_X86
+	enum vio_simd level = vio_simd_level();
+
+	if (level == VIO_SIMD_AVX512) {
+		fill_avx512(data, left, first);
+		return;
+	}
+	if (level == VIO_SIMD_AVX2) {
+		fill_avx2(data, left, first);
+		return;
+	}
+#endif
+	FILL_BY(bench_words);
+	fill_rest(data, left, first);
+}
 
 enum bench_verdict bench_frame_check(const uint8_t *data, uint32_t len, uint32_t size, bool swapped,
 				     unsigned pairs, unsigned *pair, uint64_t *number)

@@ -58,6 +58,9 @@ static inline void bench_frame_head(uint8_t *data, bool swapped, unsigned pair, 
 /* Two words of a frame at once, at any address. */
 typedef uint64_t bench_words __attribute__((vector_size(16), aligned(1), may_alias));
 
+/* Goes on with the words of a frame, @left bytes at @data; the first of them is @first. */
+void bench_frame_fill_long(uint8_t *data, uint32_t left, uint64_t first);
+
 /* Writes every byte of frame @number (48 bits) of @pair: @len bytes at @data. Here, so that what is
  * the same for a burst is computed once. */
 static inline void bench_frame_fill(uint8_t *data, uint32_t len, unsigned pair, uint64_t number)
@@ -65,38 +68,19 @@ static inline void bench_frame_fill(uint8_t *data, uint32_t len, unsigned pair, 
 	const uint64_t first = bench_first_word(pair, number);
 	const bench_words step = { 2 * BENCH_FRAME_MULT, 2 * BENCH_FRAME_MULT };
 	bench_words words = { first, first + BENCH_FRAME_MULT };
-	uint32_t left = len - BENCH_FRAME_HEAD;
+	uint32_t left = len - BENCH_FRAME_HEAD - 2 * (uint32_t)sizeof(words);
 
 	bench_frame_head(data, false, pair, number);
 	data += BENCH_FRAME_HEAD;
-	/* Smallest frames have 36 bytes more. */
+	/* The smallest frame has 36 bytes more. */
 	((bench_words *)data)[0] = words;
 	((bench_words *)data)[1] = words + step;
 	words += step + step;
 	data += 2 * sizeof(words);
-	left -= 2 * (uint32_t)sizeof(words);
-	for (; left >= sizeof(words); data += sizeof(words), left -= (uint32_t)sizeof(words)) {
-		*(bench_words *)data = words;
-		words += step;
-	}
 	if (left == 8)
 		memcpy(data, &words, 8);
 	else if (left)
-		memcpy(data, &words, left);
-}
-
-/* Reads every byte; the sum is for nothing but that the reading can't be left out. */
-static inline uint64_t bench_frame_read(const uint8_t *data, uint32_t len)
-{
-	const uint8_t *const end = data + len;
-	bench_words sums = { 0, 0 };
-	uint64_t sum = 0;
-
-	for (; end - data >= (ptrdiff_t)sizeof(sums); data += sizeof(sums))
-		sums += *(const bench_words *)data;
-	for (; data < end; data++)
-		sum += *data;
-	return sum + sums[0] + sums[1];
+		bench_frame_fill_long(data, left, words[0]);
 }
 
 enum bench_verdict {

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/copy.h"
 #include "bench_frame.h"
 #include "tool.h"
 
@@ -36,9 +37,9 @@
 #define RECOVER_MS 100
 
 struct pair {
-	uint64_t number;	     /* of the next frame to be made */
-	struct vio_buf *made[BURST]; /* frames that the ring had no room for yet */
-	struct vio_buf *next[BURST]; /* empty, their lines on the way: for the next burst */
+	uint64_t number;		 /* of the next frame to be made */
+	struct vio_buf *made[BURST];	 /* frames that the ring had no room for yet */
+	struct vio_buf *next[2 * BURST]; /* empty, for this burst and the next */
 	unsigned num_made, num_next;
 	bool streaming;		  /* rxonly: the stream from `source` has begun */
 	struct bench_track track; /* of the numbers that this pair sent or `source` made */
@@ -64,6 +65,7 @@ struct run {
 	bool foreign;	    /* rxonly: the frames are not of `source` */
 	uint64_t begun, moved, last, looked, shown, end; /* moments; 0: not yet */
 	uint8_t whole[VIO_FRAME_MAX_LEN];		 /* a frame that came in pieces */
+	uint8_t copy[VIO_FRAME_MAX_LEN];		 /* what a receiver has of a frame */
 	struct pair pairs[];
 };
 
@@ -143,35 +145,45 @@ static unsigned may_make(const struct run *run)
 	return (unsigned)n;
 }
 
+/* Asks for all lines of an empty buffer that a frame of @size is going to fill. */
+static inline void ask_for(const struct vio_buf *buf, uint32_t size)
+{
+	const uint8_t *data = vio_buf_data(buf);
+	uint32_t at = 0;
+
+	do
+		vio_prefetch_write(data + at);
+	while ((at += VIO_CACHE_LINE) < size);
+}
+
 /*
- * Makes a burst. The line of each frame of the next one is asked for while one of this is written:
- * all at once would be more than a core can have under way.
+ * Makes a burst. As each frame is written, the lines of another are asked for, some 32 lines ahead,
+ * which are as many as take as long to come as it takes to get there: all at once would be more than
+ * a core can have under way. So what comes after this burst is there already, empty.
  */
 static void make(struct run *run, struct pair *pair, unsigned id)
 {
-	const uint32_t size = run->conf->size;
+	const uint32_t size = run->conf->size, lines = (size + VIO_CACHE_LINE - 1) / VIO_CACHE_LINE;
+	const unsigned ahead = lines == 0 ? BURST : vio_max(BURST / lines, 1u);
 	uint64_t number = pair->number;
-	struct vio_buf *next[BURST];
-	unsigned i, n = may_make(run), num_next;
+	struct vio_buf **next = pair->next;
+	unsigned i, n = may_make(run);
 
-	if (pair->num_next < n)
-		pair->num_next += vio_pool_get(run->front.pool, pair->next + pair->num_next,
-					       n - pair->num_next);
+	if (pair->num_next < n + BURST)
+		pair->num_next += vio_pool_get(run->front.pool, next + pair->num_next,
+					       n + BURST - pair->num_next);
 	n = vio_min(n, pair->num_next);
-	num_next = n == BURST ? vio_pool_get(run->front.pool, next, BURST) : 0;
 	for (i = 0; i < n; i++) {
-		struct vio_buf *buf = pair->next[i];
+		struct vio_buf *buf = next[i];
 
-		if (i < num_next)
-			vio_prefetch_write(vio_buf_data(next[i]));
+		if (i + ahead < pair->num_next)
+			ask_for(next[i + ahead], size);
 		buf->len = bench_frame_size(size, number);
 		bench_frame_fill(vio_buf_data(buf), buf->len, id, number++);
 		pair->made[i] = buf;
 	}
 	pair->num_next -= n;
-	memmove(pair->next, pair->next + n, pair->num_next * sizeof(pair->next[0]));
-	memcpy(pair->next + pair->num_next, next, num_next * sizeof(next[0]));
-	pair->num_next += num_next;
+	memmove(next, next + n, pair->num_next * sizeof(next[0]));
 	pair->number = number;
 	pair->num_made = n;
 	run->made += n;
@@ -228,7 +240,7 @@ static void check_source(struct run *run, unsigned id, const uint8_t *data, uint
 	unsigned from;
 
 	if (run->foreign) {
-		run->sum += bench_frame_read(data, len);
+		run->sum += vio_copy_and_read(run->copy, data, len);
 		return;
 	}
 	verdict = bench_source_check(data, len, &from, &number);
@@ -278,7 +290,7 @@ static int receive_pair(struct run *run, unsigned id)
 		data = gather(run, bufs[i], &len);
 		run->result->rx_bytes += len;
 		if (!run->conf->verify)
-			run->sum += bench_frame_read(data, len);
+			run->sum += vio_copy_and_read(run->copy, data, len);
 		else if (run->echo)
 			check_echo(run, data, len);
 		else

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "base/copy.h"
 #include "base/fmt.h"
 #include "internal.h"
 
@@ -94,33 +95,6 @@ static void null_stop(struct vio_backend *be)
 	(void)be;
 }
 
-/* Words at any address, as many as are added at a time. */
-typedef uint64_t any_words __attribute__((vector_size(16), aligned(1), may_alias));
-
-/* Copies @len bytes and reads them on the way. Returns their sum. */
-static vio_always_inline uint64_t copy_and_read(uint8_t *to, const uint8_t *from, size_t len)
-{
-	any_words sums = { 0, 0 };
-	uint64_t sum = 0;
-
-	for (; len >= 4 * sizeof(sums); len -= 4 * sizeof(sums)) {
-		const any_words *w = (const any_words *)from;
-		any_words *v = (any_words *)to;
-		const any_words a = w[0], b = w[1], c = w[2], d = w[3];
-
-		v[0] = a;
-		v[1] = b;
-		v[2] = c;
-		v[3] = d;
-		sums += (a + b) + (c + d);
-		from += 4 * sizeof(sums);
-		to += 4 * sizeof(sums);
-	}
-	for (; len > 0; len--)
-		sum += *to++ = *from++;
-	return sum + sums[0] + sums[1];
-}
-
 static void read_frame(struct null_pair *p, const struct vio_frame *frame)
 {
 	size_t at = 0;
@@ -128,7 +102,7 @@ static void read_frame(struct null_pair *p, const struct vio_frame *frame)
 	for (unsigned i = 0; i < frame->iovcnt && at < frame->len; i++) {
 		size_t n = vio_min(frame->iov[i].len, frame->len - at);
 
-		p->sum += copy_and_read(p->copy + at, frame->iov[i].base, n);
+		p->sum += vio_copy_and_read(p->copy + at, frame->iov[i].base, n);
 		at += n;
 	}
 }

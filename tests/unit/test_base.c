@@ -17,6 +17,7 @@
 #include "base/endian.h"
 #include "base/fmt.h"
 #include "base/iov.h"
+#include "base/copy.h"
 #include "base/simd.h"
 
 /* The C library is the reference: same text, same length, for every size of buffer. */
@@ -247,6 +248,33 @@ static void test_bits_and_endian(void **state)
 }
 
 /* Whatever level is asked for, it becomes one that there is, the best up to there. */
+/* Every length, at odd addresses, and not a byte more. */
+static void test_copy_and_read(void **state)
+{
+	uint8_t from[700], to[704];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(from); i++)
+		from[i] = (uint8_t)(i * 7 + 1);
+	for (unsigned level = 0; level < VIO_SIMD_LEVELS; level++) {
+		vio_simd_force((enum vio_simd)level);
+		for (size_t len = 0; len < sizeof(from) - 3; len++) {
+			uint64_t sum;
+
+			memset(to, 0, sizeof(to));
+			sum = vio_copy_and_read(to + 1, from + 3, len);
+			assert_memory_equal(to + 1, from + 3, len);
+			assert_int_equal(to[0], 0);
+			assert_int_equal(to[1 + len], 0);
+			from[3 + len / 2]++;
+			if (len > 0)
+				assert_true(vio_copy_and_read(to + 1, from + 3, len) != sum);
+			from[3 + len / 2]--;
+		}
+	}
+	vio_simd_force(VIO_SIMD_LEVELS - 1);
+}
+
 static void test_simd_levels(void **state)
 {
 	const enum vio_simd best = vio_simd_level();
@@ -354,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_iov_copies),
 		cmocka_unit_test(test_iov_slices),
 		cmocka_unit_test(test_bits_and_endian),
+		cmocka_unit_test(test_copy_and_read),
 		cmocka_unit_test(test_simd_levels),
 		cmocka_unit_test(test_host_memory),
 		cmocka_unit_test(test_host_clock),
