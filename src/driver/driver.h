@@ -33,6 +33,12 @@ struct vio_rx_merge {
 	enum vio_drop why;
 };
 
+/* Receive: used buffers that were taken from the ring and are not frames yet. */
+struct vio_rx_ahead {
+	uint32_t which, first, n; /* they are done[which][first] and on */
+	struct vio_drvq_done done[2][VIO_DRIVER_BURST] vio_cacheline;
+};
+
 /* One queue. @halt is written by control functions and by the queue's own, everything else below
  * the first group by the queue's own only. */
 struct vio_driver_queue {
@@ -83,6 +89,7 @@ struct vio_driver_queue {
 	uint32_t busy;			/* tx with conf.shared: somebody is at the queue */
 	struct vio_driver_stats stats;
 
+	struct vio_rx_ahead ahead;
 	struct vio_drvq_done done[VIO_DRIVER_BURST] vio_cacheline;
 	struct vio_drvq_buf adds[VIO_DRIVER_BURST];
 	struct vio_buf *bufs[VIO_DRIVER_BURST];
@@ -252,6 +259,12 @@ static vio_always_inline struct vio_driver_alike vio_driver_alike(const struct v
 
 	memcpy(&alike, (const char *)buf + offsetof(struct vio_buf, size), sizeof(alike));
 	return alike;
+}
+
+/* Receive: whether there are frames that the ring does not know of any more. */
+static inline bool vio_driver_rx_waiting(const struct vio_driver_queue *q)
+{
+	return q->kept_count > 0 || q->ahead.n > 0;
 }
 
 /* The queue by its number in one direction; NULL: there is none. */

@@ -48,7 +48,7 @@ int vio_driver_intr_enable(struct vio_driver *drv, unsigned queue)
 	if (vio_driver_is_tx(q))
 		vio_driver_tx_enter(q);
 	q->intr_user = true;
-	ret = q->kept_count > 0 || vio_driver_arm(q, 0);
+	ret = vio_driver_rx_waiting(q) || vio_driver_arm(q, 0);
 	if (vio_driver_is_tx(q))
 		vio_driver_tx_leave(q);
 	return ret;
@@ -118,7 +118,7 @@ int vio_driver_rx_one(struct vio_driver *drv, unsigned id, struct vio_buf **fram
 		short_of = !vio_driver_rx_refill(q);
 	more = n > 0;
 	if (q->intr_user) {
-		more = q->kept_count > 0 || vio_driver_arm(q, 0);
+		more = vio_driver_rx_waiting(q) || vio_driver_arm(q, 0);
 		if (n == 0 && more) {
 			/* One slipped in between. */
 			n = receive_one(q, frame);
@@ -192,7 +192,8 @@ int vio_driver_poll(struct vio_driver *drv, unsigned id, unsigned budget)
 		work += (unsigned)ret;
 		if (vio_drvq_free(q->vq) > q->num / 2)
 			vio_driver_rx_refill(q);
-	} while (work < budget && q->intr_user && vio_load(&q->halt) == 0 && vio_driver_arm(q, 0));
+	} while (work < budget && q->intr_user && vio_load(&q->halt) == 0 &&
+		 (vio_driver_rx_waiting(q) || vio_driver_arm(q, 0)));
 	return (int)work;
 }
 

@@ -29,6 +29,9 @@
 /* Bytes of memory that a buffer must have, so that the Ethernet header is never looked for past it. */
 #define SMALLEST (VIO_BUF_HEADROOM + VIO_ETH_HLEN)
 
+/* Bursts of so many are worth taking the next one ahead. */
+#define AHEAD_MIN 8u
+
 /* Buffers of an ordinary size that the largest frame takes. */
 #define LARGEST_BUFS (VIO_FRAME_MAX_LEN / 2048 + 2)
 
@@ -186,20 +189,37 @@ static vio_noinline struct vio_buf *receive_odd(struct vio_driver_queue *q, stru
 
 /* ---- Taking frames from the ring ------------------------------------------------------------- */
 
+/* Used buffers whose lines are asked for, one with each frame that is made of others. */
+struct asked {
+	const struct vio_drvq_done *next, *end;
+};
+
+/* Asks for the header and the beginning of the frame. */
+static vio_always_inline void ask_for(const struct vio_drvq_done *done)
+{
+	const struct vio_buf *buf = done->token;
+
+	vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM - 1);
+	vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM);
+}
+
 /*
  * Turns used buffers of @len bytes, header included, into frames as long as each is what nearly all
  * are: a frame in one buffer, whose header says nothing. Returns how many of @n.
  */
 static vio_always_inline unsigned receive_alike(const struct vio_drvq_done *done, unsigned n,
 						uint32_t len, struct vio_buf **frames,
-						struct vio_driver_tally *tally)
+						struct asked *asked, struct vio_driver_tally *tally)
 {
+	const struct vio_drvq_done *next = asked->next, *const end = asked->end;
 	unsigned i;
 
 	for (i = 0; i < n && done[i].len == len; i++) {
 		struct vio_buf *buf = done[i].token;
 		const uint8_t *data = buf->mem + VIO_BUF_HEADROOM;
 
+		if (next < end)
+			ask_for(next++);
 		if (vio_unlikely(buf->next != NULL ||
 				 !vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1)))
 			break;
@@ -209,13 +229,14 @@ static vio_always_inline unsigned receive_alike(const struct vio_drvq_done *done
 		vio_driver_tally_to(tally, data);
 		frames[i] = buf;
 	}
+	asked->next = next;
 	return i;
 }
 
 /* Goes on with receive_alike() from length to length. */
 static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 						const struct vio_drvq_done *done, unsigned n,
-						struct vio_buf **frames,
+						struct vio_buf **frames, struct asked *asked,
 						struct vio_driver_tally *tally)
 {
 	unsigned i = 0, alike = 1;
@@ -228,7 +249,7 @@ static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 		/* A length below the header wraps to one that is no frame's. */
 		if (vio_unlikely(len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN))
 			break;
-		alike = receive_alike(done + i, n - i, done[i].len, frames + i, tally);
+		alike = receive_alike(done + i, n - i, done[i].len, frames + i, asked, tally);
 		vio_driver_tally_add(&q->stats, tally, len, alike);
 	}
 	return i;
@@ -236,20 +257,14 @@ static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 
 /* Turns @n used buffers into frames. Returns how many frames. */
 static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_done *done,
-			      unsigned n, struct vio_buf **frames)
+			      unsigned n, struct vio_buf **frames, struct asked asked)
 {
 	struct vio_driver_tally tally = { 0 };
 	struct vio_buf **out = frames;
 	unsigned i;
 
-	for (i = 0; i < n; i++) {
-		const struct vio_buf *buf = done[i].token;
-
-		vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM - 1);
-		vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM);
-	}
 	for (i = 0; i < n;) {
-		unsigned plain = receive_plain(q, done + i, n - i, out, &tally);
+		unsigned plain = receive_plain(q, done + i, n - i, out, &asked, &tally);
 		struct vio_buf *buf;
 
 		i += plain;
@@ -276,6 +291,50 @@ static vio_noinline unsigned take_kept(struct vio_driver_queue *q, struct vio_bu
 	return n;
 }
 
+/* A burst of used buffers. */
+struct burst {
+	const struct vio_drvq_done *done;
+	unsigned n;
+	struct asked behind; /* those that come after it */
+};
+
+/*
+ * Takes up to @want used buffers: those that were taken ahead, or from the ring. When that is a whole
+ * burst the next one is taken ahead, so that its lines can come while this one is worked on. Returns
+ * how many, or -EPROTO.
+ */
+static vio_always_inline int take_burst(struct vio_driver_queue *q, unsigned want,
+					struct burst *burst)
+{
+	struct vio_rx_ahead *a = &q->ahead;
+	int n = (int)a->n, next = 0;
+
+	if (n == 0) {
+		n = vio_drvq_reap_burst(q->vq, a->done[a->which], want);
+		if (n <= 0)
+			return n;
+		a->first = 0;
+		a->n = (uint32_t)n;
+		for (int i = 0; i < n; i++)
+			ask_for(&a->done[a->which][i]);
+	}
+	burst->done = &a->done[a->which][a->first];
+	burst->n = vio_min((unsigned)n, want);
+	burst->behind.next = burst->behind.end = a->done[a->which ^ 1];
+	a->first += burst->n;
+	a->n -= burst->n;
+	if (a->n > 0)
+		return (int)burst->n;
+	/* An error waits until there is nothing else to say. */
+	if (burst->n == want && want >= AHEAD_MIN)
+		next = vio_drvq_reap_burst(q->vq, a->done[a->which ^ 1], want);
+	a->which ^= 1;
+	a->first = 0;
+	a->n = (uint32_t)vio_max(next, 0);
+	burst->behind.end += a->n;
+	return (int)burst->n;
+}
+
 /*
  * Takes up to @n frames. *@work counts the buffers that were looked at, up to @limit, so that a
  * device that sends nothing but rubbish does not keep a poll going. Returns the number of frames,
@@ -284,6 +343,7 @@ static vio_noinline unsigned take_kept(struct vio_driver_queue *q, struct vio_bu
 int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n,
 			  unsigned limit, unsigned *work)
 {
+	struct burst burst;
 	unsigned got = 0, want;
 	int ret = 0;
 
@@ -294,12 +354,12 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
 	while (got < n && *work < limit) {
 		want = vio_min(n - got, limit - *work);
 		want = vio_min(want, VIO_DRIVER_BURST);
-		ret = vio_drvq_reap_burst(q->vq, q->done, want);
+		ret = take_burst(q, want, &burst);
 		if (ret <= 0)
 			break;
-		*work += (unsigned)ret;
-		got += receive_burst(q, q->done, (unsigned)ret, frames + got);
-		if ((unsigned)ret < want)
+		*work += burst.n;
+		got += receive_burst(q, burst.done, burst.n, frames + got, burst.behind);
+		if (burst.n < want && q->ahead.n == 0)
 			break;
 	}
 	if (vio_unlikely(ret < 0)) {
@@ -523,31 +583,42 @@ static bool refill_burst(struct vio_driver_queue *q, unsigned want, bool *full)
 }
 
 /*
- * Descriptors to fill. Frames that were received before recover and not taken yet count as if they
- * were still in the ring: should the device be lost once more, there is a place to keep all.
+ * Descriptors to fill. Frames that were received before recover and not taken yet, and buffers that
+ * were taken ahead, count as if they were still in the ring: should the device be lost, there is a
+ * place to keep all.
  */
 static uint32_t refill_room(const struct vio_driver_queue *q)
 {
-	uint32_t room = vio_drvq_free(q->vq);
+	uint32_t room = vio_drvq_free(q->vq), waiting = q->kept_count + q->ahead.n;
 
-	return room > q->kept_count ? room - q->kept_count : 0;
+	return room > waiting ? room - waiting : 0;
 }
 
-/* Returns false when buffers were short. */
-bool vio_driver_rx_refill(struct vio_driver_queue *q)
+/* Fills the ring and shows that to the device, which is not kicked yet. Returns false when buffers
+ * were short. */
+static bool refill(struct vio_driver_queue *q)
 {
 	bool full = false, whole = true;
 	uint32_t room;
 
 	while (!full && whole && (room = refill_room(q)) > 0)
 		whole = refill_burst(q, refill_want(q, room), &full);
-	vio_driver_publish(q);
+	vio_drvq_show(q->vq);
 	if (vio_unlikely(!whole && !full)) {
 		run_short(q);
 		return false;
 	}
 	q->starved = false;
 	return true;
+}
+
+/* Returns false when buffers were short. */
+bool vio_driver_rx_refill(struct vio_driver_queue *q)
+{
+	bool whole = refill(q);
+
+	vio_driver_kick_due(q);
+	return whole;
 }
 
 /*
@@ -573,9 +644,15 @@ int vio_driver_rx_burst(struct vio_driver *drv, unsigned id, struct vio_buf **fr
 		return ret;
 	if (vio_unlikely(q->intr_ring && !vio_load(&q->armed)))
 		vio_driver_disarm(q);
+	/* What was taken before is filled now: while frames are received, the device comes to see it.
+	 * Should nobody call again soon, it has enough all the same. */
+	if (vio_driver_rx_wants_refill(q))
+		refill(q);
 	ret = vio_driver_rx_receive(q, frames, n, UINT32_MAX, &work);
-	if (vio_likely(ret >= 0) && vio_driver_rx_wants_refill(q))
-		vio_driver_rx_refill(q);
+	if (vio_unlikely(vio_drvq_in_flight(q->vq) < 2 * LARGEST_BUFS) && ret > 0 &&
+	    vio_driver_rx_wants_refill(q))
+		refill(q);
+	vio_driver_kick_due(q);
 	return ret;
 }
 
@@ -598,7 +675,7 @@ static void keep_or_drop(struct vio_driver_queue *q, struct vio_buf **frames, un
 void vio_driver_rx_detach(struct vio_driver_queue *q, bool keep)
 {
 	struct vio_buf *frames[VIO_REFILL_BURST], *buf;
-	int n;
+	struct burst burst;
 
 	if (!keep)
 		while (q->kept_count > 0)
@@ -608,8 +685,9 @@ void vio_driver_rx_detach(struct vio_driver_queue *q, bool keep)
 	q->kept_first = 0;
 	if (!q->vq)
 		return;
-	while ((n = vio_drvq_reap_burst(q->vq, q->done, VIO_REFILL_BURST)) > 0)
-		keep_or_drop(q, frames, receive_burst(q, q->done, (unsigned)n, frames), keep);
+	while (take_burst(q, VIO_REFILL_BURST, &burst) > 0)
+		keep_or_drop(q, frames, receive_burst(q, burst.done, burst.n, frames, burst.behind),
+			     keep);
 	if (q->merge.want > 0) {
 		q->merge.want = 0;
 		drop(q, q->merge.head, VIO_DROP_SHORT);
