@@ -152,6 +152,7 @@ int vio_packed_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, uns
 
 		run = packed_run(b.at, vio_min((uint32_t)(b.end - b.done), b.left), num);
 		run = vio_min(run, num - b.ids);
+		packed_ask(desc, owner, run);
 		plain = q->vector ? q->vector->packed_reap(desc, owner, q->slots, num, ids, b.done,
 							   run) :
 				    0;
@@ -258,6 +259,7 @@ int vio_packed_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done, 
 
 			const uint32_t owner = packed_used_bits(at.wrap);
 
+			packed_ask(&q->desc[at.off], owner, run);
 			each = q->vector ? q->vector->packed_reap_in_order(&q->desc[at.off], owner,
 									   &q->slots[at.off],
 									   at.off, done + i, run) :
