@@ -361,6 +361,8 @@ static int put_frames(struct vio_driver_queue *q, struct vio_buf **frames, unsig
 	while (taken < n && err == 0) {
 		unsigned want = vio_min(n - taken, VIO_DRIVER_BURST);
 
+		if (vio_drvq_free(q->vq) == 0)
+			break;
 		added = add_plain(q, frames + taken, want, &err);
 		if (vio_unlikely(added == 0 && err == 0))
 			added = add_burst(q, frames + taken, want, &err);
