@@ -8,7 +8,7 @@
  *   byte 14-15  queue pair, big-endian
  *   byte 16-17  the pair again, inverted
  *   byte 18-23  number, from 0 without gaps for each pair, big-endian
- *   from 24     64-bit words, the first bench_mix() of number and pair, each the one before plus a
+ *   from 24     64-bit words, the first told by number and pair, each the one before plus a
  *               constant, and of the last as many bytes as there is room for
  *
  * So a frame that is cut, mixed with another, or sent for another number is found out. The back end

@@ -34,9 +34,10 @@ static inline uint32_t bench_frame_size(uint32_t size, uint64_t number)
 	       (uint32_t)((bench_mix(number) >> 40) % (BENCH_RANDOM_MAX - BENCH_SIZE_MIN + 1));
 }
 
+/* A multiplication scatters enough here, and a burst's are additions. */
 static inline uint64_t bench_first_word(unsigned pair, uint64_t number)
 {
-	return bench_mix(number * 65536 + pair + 1);
+	return (number * 65536 + pair + 1) * UINT64_C(0xbf58476d1ce4e5b9);
 }
 
 /* The first 24 bytes as three words: addresses, type, pair and number. */

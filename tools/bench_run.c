@@ -34,6 +34,7 @@
 #define TURNS	   64 /* between looks at the clock */
 #define SECOND	   UINT64_C(1000000000)
 #define LOOK_EACH  (SECOND / 100)
+#define PAUSES	   16 /* well under a microsecond */
 #define RECOVER_MS 100
 
 struct pair {
@@ -482,6 +483,16 @@ static void look(struct run *run, bool moved)
 		consider_stall(run, now);
 }
 
+/* Whoever has found nothing looks again a little later: each look takes the line that it is about
+ * away from the device, which may be writing it. */
+static void pause_a_while(void)
+{
+	unsigned i;
+
+	for (i = 0; i < PAUSES; i++)
+		vio_cpu_relax();
+}
+
 static void loop(struct run *run)
 {
 	unsigned turns = 0, idle = 0;
@@ -497,6 +508,8 @@ static void loop(struct run *run)
 		}
 		moved |= ret > 0;
 		idle = ret ? 0 : idle + 1;
+		if (idle)
+			pause_a_while();
 		if (idle >= 16 * TURNS)
 			sched_yield(); /* whoever makes the frames may need this core */
 		if (++turns % TURNS == 0 || !run->begun) {

@@ -63,6 +63,7 @@ int vio_pool_create(const struct vio_host *host, uint32_t count, uint32_t room,
 	for (i = 0; i < count; i++) {
 		struct vio_buf *buf = &pool->bufs[i];
 
+		buf->next = NULL; /* as in all that are in the pool */
 		buf->mem = pool->memory + i * pool->stride;
 		buf->dma = pool->dma + i * pool->stride;
 		buf->size = room + VIO_BUF_HEADROOM;
@@ -91,41 +92,50 @@ unsigned vio_pool_get(void *ctx, struct vio_buf **bufs, unsigned n)
 {
 	struct vio_pool *pool = ctx;
 	struct vio_buf *const *top = pool->stack + pool->top;
-	unsigned i;
+	struct vio_buf **end;
 
 	n = vio_min(n, pool->top);
-	for (i = 0; i < n; i++) {
+	for (end = bufs + n; bufs < end;) {
 		struct vio_buf *buf = *--top;
 
-		buf->next = NULL;
 		if (vio_unlikely(buf->off != VIO_BUF_HEADROOM)) {
 			buf->clean = 0;
 			buf->off = VIO_BUF_HEADROOM;
 		}
 		buf->len = 0;
 		memset(&buf->meta, 0, sizeof(buf->meta));
-		bufs[i] = buf;
+		*bufs++ = buf;
 	}
 	pool->top -= n;
 	return n;
 }
 
+/* Puts the pieces of a frame back one by one. Returns where the next goes. */
+static vio_noinline struct vio_buf **put_pieces(struct vio_buf **top, struct vio_buf *buf)
+{
+	struct vio_buf *next;
+
+	for (; buf != NULL; buf = next) {
+		next = buf->next;
+		buf->next = NULL;
+		*top++ = buf;
+	}
+	return top;
+}
+
 void vio_pool_put(void *ctx, struct vio_buf **bufs, unsigned n)
 {
 	struct vio_pool *pool = ctx;
-	struct vio_buf **top = pool->stack + pool->top;
-	struct vio_buf *buf;
-	unsigned i;
+	struct vio_buf **top = pool->stack + pool->top, *const *const end = bufs + n;
 
-	for (i = 0; i + 2 <= n; i += 2, top += 2) {
-		if (vio_unlikely(bufs[i]->next != NULL || bufs[i + 1]->next != NULL))
-			break;
-		top[0] = bufs[i];
-		top[1] = bufs[i + 1];
-	}
-	for (; i < n; i++)
-		for (buf = bufs[i]; buf != NULL; buf = buf->next)
+	while (bufs < end) {
+		struct vio_buf *buf = *bufs++;
+
+		if (vio_likely(buf->next == NULL))
 			*top++ = buf;
+		else
+			top = put_pieces(top, buf);
+	}
 	pool->top = (uint32_t)(top - pool->stack);
 }
 

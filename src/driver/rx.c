@@ -208,7 +208,7 @@ static vio_always_inline void ask_for(const struct vio_drvq_done *done)
  * are: a frame in one buffer, whose header says nothing. Returns how many of @n.
  */
 static vio_always_inline unsigned receive_alike(const struct vio_drvq_done *done, unsigned n,
-						uint32_t len, struct vio_buf **frames,
+						uint32_t len, bool merged, struct vio_buf **frames,
 						struct asked *asked, struct vio_driver_tally *tally)
 {
 	const struct vio_drvq_done *next = asked->next, *const end = asked->end;
@@ -221,7 +221,7 @@ static vio_always_inline unsigned receive_alike(const struct vio_drvq_done *done
 		if (next < end)
 			ask_for(next++);
 		if (vio_unlikely(buf->next != NULL ||
-				 !vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1)))
+				 !vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1, merged)))
 			break;
 		/* All else is as make_empty() left it. */
 		buf->len = len - VIO_NET_HDR_SIZE;
@@ -249,7 +249,8 @@ static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 		/* A length below the header wraps to one that is no frame's. */
 		if (vio_unlikely(len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN))
 			break;
-		alike = receive_alike(done + i, n - i, done[i].len, frames + i, asked, tally);
+		alike = receive_alike(done + i, n - i, done[i].len, q->mergeable, frames + i, asked,
+				      tally);
 		vio_driver_tally_add(&q->stats, tally, len, alike);
 	}
 	return i;
