@@ -326,6 +326,29 @@ static void test_l5_buffers_too_small(void **state)
 
 /* ---- Headers --------------------------------------------------------------------------------- */
 
+/* Without merging there is one buffer, whatever number a device leaves in the header (virtio 1.4,
+ * 5.1.9.4.1 has it say 1). */
+static void test_l6_number_of_one_buffer(void **state)
+{
+	struct rig *r = *state;
+	struct vio_net_meta meta = { .num_buffers = 0 };
+	struct vio_buf *bufs[3];
+
+	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
+	rig_start(r);
+	for (unsigned i = 0; i < 3; i++) {
+		meta.num_buffers = (uint16_t)(i * 7 + 7);
+		assert_int_equal(fake_send(&r->dev, 0, big, 60 + i, &meta), 1);
+	}
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 3), 3);
+	for (unsigned i = 0; i < 3; i++) {
+		rig_check_frame(bufs[i], big, 60 + i);
+		assert_int_equal(bufs[i]->meta.num_buffers, 1);
+		assert_int_equal(bufs[i]->pieces, 1);
+		rig_free(r, bufs[i]);
+	}
+}
+
 /* L6: the header becomes meta; bad ones are dropped and counted. */
 static void test_l6_header(void **state)
 {
@@ -493,6 +516,7 @@ int main(void)
 		RIG_TEST(test_l5_big_indirect, RING_RUN_ALL),
 		RIG_TEST(test_l5_big_indirect_full, RING_RUN_ALL),
 		RIG_TEST(test_l5_buffers_too_small, RING_RUN_ALL),
+		RIG_TEST(test_l6_number_of_one_buffer, RING_RUN_ALL),
 		RIG_TEST(test_l6_header, RING_RUN_ALL),
 		RIG_TEST(test_l6_hash_merged, RING_RUN_ALL),
 		RIG_TEST(test_l6_hash_without_merging, RING_RUN_ALL),
