@@ -162,6 +162,9 @@ struct vio_backend_ops {
 	/* The guest's queue was stopped: frames that send() left with the caller will not be offered
 	 * again, or as new ones. On the pair's worker. Optional. */
 	void (*discard)(struct vio_backend *be, unsigned pair);
+	/* The guest's receive queue was stopped or disabled: receive() is not called until it runs
+	 * again. On the pair's worker. Optional. */
+	void (*deafen)(struct vio_backend *be, unsigned pair);
 
 	/* What the guest negotiated: VIO_OFFLOAD_* that frames for it may carry now. While no queue
 	 * runs; at a reset as well. Optional. */

@@ -229,6 +229,14 @@ static void pcap_discard(struct vio_backend *be, unsigned pair)
 		c->next->ops->discard(c->next, pair);
 }
 
+static void pcap_deafen(struct vio_backend *be, unsigned pair)
+{
+	struct pcap *c = to_pcap(be);
+
+	if (c->next->ops->deafen != NULL)
+		c->next->ops->deafen(c->next, pair);
+}
+
 static int pcap_set_rx_offloads(struct vio_backend *be, uint32_t offloads)
 {
 	struct pcap *c = to_pcap(be);
@@ -408,6 +416,7 @@ const struct vio_backend_ops vio_backend_pcap = {
 	.fd = pcap_fd,
 	.arm = pcap_arm,
 	.discard = pcap_discard,
+	.deafen = pcap_deafen,
 	.set_rx_offloads = pcap_set_rx_offloads,
 	.set_pairs = pcap_set_pairs,
 	.flush = pcap_flush,

@@ -390,6 +390,15 @@ static void only_sends(struct user *u, unsigned pair)
 	leave_to_keeper(u, pair);
 }
 
+/* That it was asked before says nothing any more. */
+static void user_deafen(struct vio_backend *be, unsigned pair)
+{
+	struct user *u = vio_container_of(be, struct user, be);
+
+	u->pairs[pair].asked = false;
+	only_sends(u, pair);
+}
+
 static int user_send(struct vio_backend *be, unsigned pair, struct vio_frame *frames, unsigned n)
 {
 	struct user *u = vio_container_of(be, struct user, be);
@@ -709,6 +718,7 @@ const struct vio_backend_ops vio_backend_user = {
 	.receive = user_receive,
 	.fd = user_fd,
 	.arm = user_arm,
+	.deafen = user_deafen,
 	.set_rx_offloads = user_set_rx_offloads,
 	.set_pairs = user_set_pairs,
 	.describe = user_describe,

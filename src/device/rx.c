@@ -58,13 +58,17 @@ static unsigned more_chains(struct vio_device_pair *pair, unsigned want)
 {
 	struct vio_rx_scratch *rx = &pair->scratch->rx;
 	struct vio_device_queue *q = &pair->rx;
+	int (*pop)(struct vio_devq * vq, const struct vio_mem *mem, struct vio_chain *chains,
+		   unsigned n, struct vio_iov *iov, unsigned niov);
 	int n;
 
 	want = vio_min(vio_max(want, VIO_RX_AHEAD), VIO_RX_CHAINS - rx->count);
-	n = want ? vio_devq_pop_burst(q->vq, q->mem, &rx->chains[rx->count], want,
-				      &rx->pool[rx->pool_used],
-				      (unsigned)vio_array_size(rx->pool) - rx->pool_used) :
-		   0;
+	if (want == 0)
+		return rx->count - rx->head;
+	/* A bad one is met when there is no good one before it any more. */
+	pop = rx->count == rx->head ? vio_devq_pop_burst : vio_devq_pop_ahead;
+	n = pop(q->vq, q->mem, &rx->chains[rx->count], want, &rx->pool[rx->pool_used],
+		(unsigned)vio_array_size(rx->pool) - rx->pool_used);
 	if (n < 0) {
 		vio_device_queue_failed(pair->dev, pair->index * 2u);
 		return 0;

@@ -261,10 +261,11 @@ static vio_always_inline struct vio_driver_alike vio_driver_alike(const struct v
 	return alike;
 }
 
-/* Receive: whether there are frames that the ring does not know of any more. */
+/* Receive: whether there is something to say that the ring does not know of any more: frames, or that
+ * it broke. */
 static inline bool vio_driver_rx_waiting(const struct vio_driver_queue *q)
 {
-	return q->kept_count > 0 || q->ahead.n > 0;
+	return q->kept_count > 0 || q->ahead.n > 0 || vio_drvq_error(q->vq) != VIO_VQ_OK;
 }
 
 /* The queue by its number in one direction; NULL: there is none. */

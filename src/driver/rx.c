@@ -296,6 +296,7 @@ static vio_noinline unsigned take_kept(struct vio_driver_queue *q, struct vio_bu
 struct burst {
 	const struct vio_drvq_done *done;
 	unsigned n;
+	bool last;	     /* the ring had no more */
 	struct asked behind; /* those that come after it */
 };
 
@@ -310,6 +311,7 @@ static vio_always_inline int take_burst(struct vio_driver_queue *q, unsigned wan
 	struct vio_rx_ahead *a = &q->ahead;
 	int n = (int)a->n, next = 0;
 
+	burst->last = n == 0;
 	if (n == 0) {
 		n = vio_drvq_reap_burst(q->vq, a->done[a->which], want);
 		if (n <= 0)
@@ -321,6 +323,7 @@ static vio_always_inline int take_burst(struct vio_driver_queue *q, unsigned wan
 	}
 	burst->done = &a->done[a->which][a->first];
 	burst->n = vio_min((unsigned)n, want);
+	burst->last &= burst->n < want;
 	burst->behind.next = burst->behind.end = a->done[a->which ^ 1];
 	a->first += burst->n;
 	a->n -= burst->n;
@@ -360,7 +363,7 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
 			break;
 		*work += burst.n;
 		got += receive_burst(q, burst.done, burst.n, frames + got, burst.behind);
-		if (burst.n < want && q->ahead.n == 0)
+		if (burst.last)
 			break;
 	}
 	if (vio_unlikely(ret < 0)) {
@@ -650,10 +653,10 @@ int vio_driver_rx_burst(struct vio_driver *drv, unsigned id, struct vio_buf **fr
 	if (vio_driver_rx_wants_refill(q))
 		refill(q);
 	ret = vio_driver_rx_receive(q, frames, n, UINT32_MAX, &work);
-	if (vio_unlikely(vio_drvq_in_flight(q->vq) < 2 * LARGEST_BUFS) && ret > 0 &&
-	    vio_driver_rx_wants_refill(q))
-		refill(q);
 	vio_driver_kick_due(q);
+	if (vio_unlikely(vio_drvq_in_flight(q->vq) <= vio_max(q->num / 2, 2u * LARGEST_BUFS)) &&
+	    work > 0 && vio_driver_rx_wants_refill(q))
+		vio_driver_rx_refill(q);
 	return ret;
 }
 

@@ -61,11 +61,13 @@ static void run_change(void *arg)
 {
 	const struct change *c = arg;
 	const struct vio_pair_run *pair = c->pair;
-	bool sent = sends(pair);
+	bool sent = sends(pair), received = !vio_device_rx_starved(pair->dev, pair->index);
 
 	c->fn(c->arg);
 	if (sent && !sends(pair) && pair->be->ops->discard)
 		pair->be->ops->discard(pair->be, pair->index);
+	if (received && vio_device_rx_starved(pair->dev, pair->index) && pair->be->ops->deafen)
+		pair->be->ops->deafen(pair->be, pair->index);
 }
 
 static void run_exclusive(void *ctx, unsigned pair, void (*fn)(void *arg), void *arg)

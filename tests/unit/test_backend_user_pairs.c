@@ -311,6 +311,30 @@ static void a_stopped_pair_stops_no_other(void **state)
 	flows_close(&w.f);
 }
 
+/* Nor is one that is stopped in the midst of work, after it was asked for frames. */
+static void a_pair_stopped_at_work_stops_no_other(void **state)
+{
+	struct worker w;
+
+	(void)state;
+	worker_open(&w);
+	for (unsigned stopped = 0; stopped < 4; stopped++) {
+		struct vio_backend *be = w.f.net.be;
+
+		be->ops->receive(be, stopped, 64);
+		w.open[stopped] = false;
+		be->ops->deafen(be, stopped);
+		w.awake[stopped] = true;
+		work(&w);
+		for (unsigned i = 0; i < 4; i++)
+			if (i != stopped)
+				expect_datagram(&w, i);
+		set_open(&w, stopped, true, true);
+		expect_datagram(&w, stopped);
+	}
+	flows_close(&w.f);
+}
+
 /* A pair that the guest gives no buffers is the same, and finds out by itself. */
 static void a_starved_pair_stops_no_other(void **state)
 {
@@ -430,6 +454,7 @@ int main(void)
 		cmocka_unit_test(a_flow_changes_its_pair_when_nothing_waits),
 		cmocka_unit_test(nothing_is_lost_with_a_pair),
 		cmocka_unit_test(a_stopped_pair_stops_no_other),
+		cmocka_unit_test(a_pair_stopped_at_work_stops_no_other),
 		cmocka_unit_test(a_starved_pair_stops_no_other),
 		cmocka_unit_test(a_stopped_pair_that_sends_is_answered_on_others),
 		cmocka_unit_test(a_sleeping_port_is_small),

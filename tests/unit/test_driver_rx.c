@@ -309,6 +309,26 @@ static void test_l5_big_indirect_full(void **state)
 	assert_int_equal(stats.no_memory, 0);
 }
 
+/* A burst of which nothing is left leaves the device with buffers all the same: the user hears of
+ * nothing and sleeps. */
+static void test_l5_refill_behind_rubbish(void **state)
+{
+	struct rig *r = *state;
+	struct vio_driver_queue_info qi;
+	struct vio_buf *bufs[64];
+	unsigned i, n;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
+	n = qi.in_flight;
+	for (i = 0; i < n; i++)
+		assert_int_equal(fake_send(&r->dev, 0, big, 13, NULL), 1);
+	assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 64), 0);
+	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
+	assert_int_equal(qi.in_flight, n);
+	rig_free(r, pass(r, 100, 1));
+}
+
 static void test_l5_buffers_too_small(void **state)
 {
 	struct rig *r = *state;
@@ -515,6 +535,7 @@ int main(void)
 		RIG_TEST(test_l5_big_without_merging, RING_RUN_ALL),
 		RIG_TEST(test_l5_big_indirect, RING_RUN_ALL),
 		RIG_TEST(test_l5_big_indirect_full, RING_RUN_ALL),
+		RIG_TEST(test_l5_refill_behind_rubbish, RING_RUN_ALL),
 		RIG_TEST(test_l5_buffers_too_small, RING_RUN_ALL),
 		RIG_TEST(test_l6_number_of_one_buffer, RING_RUN_ALL),
 		RIG_TEST(test_l6_header, RING_RUN_ALL),
