@@ -40,7 +40,8 @@ def compile_echo(directory):
                            capture_output=True, text=True)
     if flags.returncode != 0:
         raise LeftOut("DPDK's driver: " + one_line(flags.stderr or flags.stdout))
-    sources = ("bench/dpdk/echo.c", "tools/bench_frame.c", "tools/bench_stat.c", "src/net/csum.c")
+    sources = ("bench/dpdk/echo.c", "tools/bench_frame.c", "tools/bench_stat.c", "src/net/csum.c",
+               "src/base/simd.c")
     command = [os.environ.get("CC", "cc"), "-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Iinclude",
                "-Isrc", "-o", program, *sources, *flags.stdout.split()]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
