@@ -329,13 +329,6 @@ static inline void vio_driver_kick_due(struct vio_driver_queue *q)
 	vio_driver_kick(q);
 }
 
-/* Makes what was added visible, and kicks when that is due. */
-static inline void vio_driver_publish(struct vio_driver_queue *q)
-{
-	vio_drvq_show(q->vq);
-	vio_driver_kick_due(q);
-}
-
 /* queue.c: memory, set-up and tear-down of a queue */
 int vio_driver_queue_create(struct vio_driver *drv, unsigned queue, uint32_t num,
 			    struct vio_driver_queue **out);

@@ -108,21 +108,22 @@ def test_frames_echoed_by_the_device_come_back(scratch):
     assert 0 <= counters.total("tx", "packets") - counters.total("rx", "packets") <= 2 * RING
 
 
-@pytest.mark.parametrize("options", ["", "packed_vq=1", "packed_vq=1,in_order=0"])
-def test_swapped_frames_come_back_unchanged(scratch, options):
-    """Frames of all sizes go through our tap to testpmd's driver, which swaps the addresses; each
-    is awaited and compared byte by byte."""
+def swapped_through_tap(scratch, options, mtu, longest, count, **more):
+    """Frames go through our tap to testpmd's driver, which swaps the addresses; each is awaited and
+    compared byte by byte."""
     path = os.path.join(scratch, "s")
     with netns.Namespace() as inside, \
-            Device(["--socket-path", path, "--backend", "tap,name=vtap0"], netns=inside) as device:
+            Device(["--socket-path", path, "--backend", "tap,name=vtap0" +
+                    (",mtu=%d" % mtu if mtu else "")] + (["--mtu", mtu] if mtu else []),
+                   netns=inside) as device:
         device.wait_listening()
         traffic.wait_for_interface(inside, "vtap0")
         inside.run(["ip", "link", "set", "vtap0", "up"])
-        with Testpmd("driver", path, "macswap", options) as driver:
+        with Testpmd("driver", path, "macswap", options, frame_max=longest + 4) as driver:
             driver.wait_ready().start()
             wire = traffic.RawSocket(inside, "vtap0")
             try:
-                count = swap(wire, FRAMES // 50)
+                count = swap(wire, count, longest=longest, **more)
             finally:
                 wire.close()
             statistics = driver.stop()
@@ -130,6 +131,12 @@ def test_swapped_frames_come_back_unchanged(scratch, options):
         counters = device.stop()
     assert statistics["rx_packets"] >= count and statistics["tx_packets"] >= count
     assert counters.drops() == {}
+
+
+@pytest.mark.parametrize("options", ["", "packed_vq=1", "packed_vq=1,in_order=0"])
+def test_swapped_frames_come_back_unchanged(scratch, options):
+    """Frames of all sizes."""
+    swapped_through_tap(scratch, options, None, 1514, FRAMES // 50)
 
 
 @pytest.mark.parametrize("options", ["", "mrg_rxbuf=0", "mrg_rxbuf=0,in_order=0", "packed_vq=1",
@@ -137,25 +144,7 @@ def test_swapped_frames_come_back_unchanged(scratch, options):
                                      "packed_vq=1,mrg_rxbuf=0,in_order=0"])
 def test_swapped_jumbo_frames_come_back_unchanged(scratch, options):
     """The same with frames of up to 9014 bytes, in buffers that hold them where none are merged."""
-    path = os.path.join(scratch, "s")
-    with netns.Namespace() as inside, \
-            Device(["--socket-path", path, "--mtu", 9000, "--backend", "tap,name=vtap0,mtu=9000"],
-                   netns=inside) as device:
-        device.wait_listening()
-        traffic.wait_for_interface(inside, "vtap0")
-        inside.run(["ip", "link", "set", "vtap0", "up"])
-        with Testpmd("driver", path, "macswap", options, frame_max=9018) as driver:
-            driver.wait_ready().start()
-            wire = traffic.RawSocket(inside, "vtap0")
-            try:
-                count = swap(wire, FRAMES // 200, window=8, longest=9014)
-            finally:
-                wire.close()
-            statistics = driver.stop()
-            driver.quit()
-        counters = device.stop()
-    assert statistics["rx_packets"] >= count and statistics["tx_packets"] >= count
-    assert counters.drops() == {}
+    swapped_through_tap(scratch, options, 9000, 9014, FRAMES // 200, window=8)
 
 
 def swap(wire, frames, window=32, longest=1514):

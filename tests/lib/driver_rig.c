@@ -13,6 +13,17 @@
 #include "check.h"
 #include "driver_rig.h"
 
+uint8_t rig_bytes[70000];
+
+static void fill_bytes(void)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(rig_bytes); i++)
+		rig_bytes[i] = (uint8_t)(i * 7 + i / 251);
+	rig_bytes[0] = 2; /* unicast */
+}
+
 static unsigned rx_alloc(void *ctx, struct vio_buf **bufs, unsigned n)
 {
 	struct rig *r = ctx;
@@ -101,6 +112,7 @@ int rig_setup(void **state)
 {
 	static struct rig rig;
 
+	fill_bytes();
 	memset(&rig, 0, sizeof(rig));
 	fake_host_init(&rig.h);
 	fake_dev_init(&rig.dev, &rig.h);

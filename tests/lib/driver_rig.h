@@ -54,6 +54,9 @@ struct rig_test {
  * each level of vector instructions that this machine has. */
 int rig_run_tests(const struct rig_test *tests, size_t n);
 
+/* Bytes for frames of any size, to an address of one station. */
+extern uint8_t rig_bytes[70000];
+
 /* Probes, configures and starts. */
 void rig_start(struct rig *r);
 void rig_stats(struct rig *r, unsigned queue, struct vio_driver_stats *stats);

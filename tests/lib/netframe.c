@@ -17,6 +17,15 @@ uint32_t netframe_between(uint64_t *seed, uint32_t low, uint32_t high)
 	return low + (uint32_t)(netframe_random(seed) % ((uint64_t)high - low + 1));
 }
 
+const uint8_t netframe_gso_types[NETFRAME_GSO_TYPES] = {
+	VIO_NET_HDR_GSO_TCPV4,
+	VIO_NET_HDR_GSO_TCPV6,
+	VIO_NET_HDR_GSO_TCPV4 | VIO_NET_HDR_GSO_ECN,
+	VIO_NET_HDR_GSO_TCPV6 | VIO_NET_HDR_GSO_ECN,
+	VIO_NET_HDR_GSO_UDP,
+	VIO_NET_HDR_GSO_UDP_L4,
+};
+
 uint32_t netframe_flatten(const struct vio_frame *f, uint8_t *to)
 {
 	uint32_t done = 0;

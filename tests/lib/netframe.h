@@ -42,6 +42,10 @@ struct netframe {
 	struct vio_net_meta meta;
 };
 
+/* Every kind of segmentation there is, ECN included. */
+#define NETFRAME_GSO_TYPES 6
+extern const uint8_t netframe_gso_types[NETFRAME_GSO_TYPES];
+
 /* The bytes of a frame in pieces, one after the other. Returns how many. */
 uint32_t netframe_flatten(const struct vio_frame *f, uint8_t *to);
 

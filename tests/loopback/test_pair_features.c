@@ -346,19 +346,12 @@ static void pass_plain(struct pair_queue *q, uint64_t *seed)
 
 static void pass_gso(struct pair_queue *q, uint64_t *seed)
 {
-	static const uint8_t types[] = {
-		VIO_NET_HDR_GSO_TCPV4,
-		VIO_NET_HDR_GSO_TCPV6,
-		VIO_NET_HDR_GSO_TCPV4 | VIO_NET_HDR_GSO_ECN,
-		VIO_NET_HDR_GSO_TCPV6 | VIO_NET_HDR_GSO_ECN,
-		VIO_NET_HDR_GSO_UDP,
-		VIO_NET_HDR_GSO_UDP_L4,
-	};
 	static struct netframe f;
 
-	for (unsigned i = 0; i < vio_array_size(types); i++)
+	for (unsigned i = 0; i < NETFRAME_GSO_TYPES; i++)
 		for (unsigned n = 0; n < 6; n++) {
-			struct netframe_spec spec = netframe_random_gso(types[i], seed);
+			struct netframe_spec spec =
+				netframe_random_gso(netframe_gso_types[i], seed);
 
 			spec.gso_size = (uint16_t)netframe_between(
 				seed, vio_max(spec.payload / 300 + 8, 100u), 1200);

@@ -230,14 +230,6 @@ static void pass(struct pair_queue *q, const struct netframe *f, bool split)
 
 static void pass_all(struct pair_queue *q, uint64_t *seed)
 {
-	static const uint8_t types[] = {
-		VIO_NET_HDR_GSO_TCPV4,
-		VIO_NET_HDR_GSO_TCPV6,
-		VIO_NET_HDR_GSO_TCPV4 | VIO_NET_HDR_GSO_ECN,
-		VIO_NET_HDR_GSO_TCPV6 | VIO_NET_HDR_GSO_ECN,
-		VIO_NET_HDR_GSO_UDP,
-		VIO_NET_HDR_GSO_UDP_L4,
-	};
 	static struct netframe f;
 
 	for (unsigned n = 0; n < 4; n++) { /* TCP and UDP, IPv4 and IPv6 */
@@ -250,8 +242,8 @@ static void pass_all(struct pair_queue *q, uint64_t *seed)
 		netframe_build(&f, &spec, seed);
 		pass(q, &f, false);
 	}
-	for (unsigned i = 0; i < vio_array_size(types) * 2; i++) {
-		uint8_t type = types[i / 2];
+	for (unsigned i = 0; i < NETFRAME_GSO_TYPES * 2; i++) {
+		uint8_t type = netframe_gso_types[i / 2];
 		struct netframe_spec spec = netframe_random_gso(type, seed);
 
 		/* As few segments as a tap's queue and the driver's ring hold at once. */

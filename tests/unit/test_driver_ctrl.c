@@ -79,6 +79,18 @@ static void test_p10_commands(void **state)
 	check(r, VIO_NET_CTRL_ANNOUNCE, VIO_NET_CTRL_ANNOUNCE_ACK, "", 0);
 }
 
+static void offer_rss(struct rig *r)
+{
+	offer_ctrl(r);
+	fake_offer(&r->dev, VIO_NET_F_RSS);
+	r->want = vio_driver_known_features();
+	r->dev.config.rss_max_key_size = 40;
+	r->dev.config.rss_max_indirection_table_length = vio_le16(128);
+	r->dev.config.supported_hash_types = vio_le32(VIO_NET_HASH_TYPE_TCPV4);
+	r->pairs = 2;
+	rig_start(r);
+}
+
 static void test_p10_rss(void **state)
 {
 	static const uint16_t table[] = { 0, 1, 1, 0 };
@@ -88,14 +100,7 @@ static void test_p10_rss(void **state)
 	struct vio_driver_rss rss = { VIO_NET_HASH_TYPE_TCPV4, table, 4, 1, key, 3 };
 	struct rig *r = *state;
 
-	offer_ctrl(r);
-	fake_offer(&r->dev, VIO_NET_F_RSS);
-	r->want = vio_driver_known_features();
-	r->dev.config.rss_max_key_size = 40;
-	r->dev.config.rss_max_indirection_table_length = vio_le16(128);
-	r->dev.config.supported_hash_types = vio_le32(VIO_NET_HASH_TYPE_TCPV4);
-	r->pairs = 2;
-	rig_start(r);
+	offer_rss(r);
 	assert_int_equal(vio_driver_rss_set(r->drv, &rss), 0);
 	check(r, VIO_NET_CTRL_MQ, VIO_NET_CTRL_MQ_RSS_CONFIG, want, sizeof(want));
 	rss.unclassified = 2;
@@ -181,18 +186,6 @@ static void told(const struct rig *r, uint8_t class, uint8_t command, const void
 
 	assert_int_equal(kind->len, 2 + len);
 	assert_memory_equal(kind->data, data, len);
-}
-
-static void offer_rss(struct rig *r)
-{
-	offer_ctrl(r);
-	fake_offer(&r->dev, VIO_NET_F_RSS);
-	r->want = vio_driver_known_features();
-	r->dev.config.rss_max_key_size = 40;
-	r->dev.config.rss_max_indirection_table_length = vio_le16(128);
-	r->dev.config.supported_hash_types = vio_le32(VIO_NET_HASH_TYPE_TCPV4);
-	r->pairs = 2;
-	rig_start(r);
 }
 
 static void lose_and_recover(struct rig *r)

@@ -12,23 +12,6 @@
 #include "base/endian.h"
 #include "lib/driver_rig.h"
 
-static uint8_t big[70000];
-
-static void fill_big(void)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(big); i++)
-		big[i] = (uint8_t)(i * 7 + i / 251);
-	big[0] = 2; /* unicast */
-}
-
-static int setup(void **state)
-{
-	fill_big();
-	return rig_setup(state);
-}
-
 /* ---- Receive --------------------------------------------------------------------------------- */
 
 static void test_rx_one_buffer(void **state)
@@ -41,9 +24,9 @@ static void test_rx_one_buffer(void **state)
 	rig_start(r);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 0);
 	for (i = 0; i < 6; i++) {
-		assert_int_equal(fake_send(&r->dev, 0, big, sizes[i], NULL), 1);
+		assert_int_equal(fake_send(&r->dev, 0, rig_bytes, sizes[i], NULL), 1);
 		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-		rig_check_frame(buf, big, sizes[i]);
+		rig_check_frame(buf, rig_bytes, sizes[i]);
 		assert_int_equal(buf->off, VIO_BUF_HEADROOM);
 		assert_int_equal(buf->meta.flags | buf->meta.gso_type, 0);
 		rig_free(r, buf);
@@ -61,8 +44,8 @@ static void test_rx_keeps_going(void **state)
 	rig_start(r);
 	while (got < 5000) {
 		for (i = 0; i < sent % 61; i++)
-			sent += fake_send(&r->dev, 0, big, 60 + sent % 900, NULL);
-		sent += fake_send(&r->dev, 0, big, 60, NULL);
+			sent += fake_send(&r->dev, 0, rig_bytes, 60 + sent % 900, NULL);
+		sent += fake_send(&r->dev, 0, rig_bytes, 60, NULL);
 		while ((n = vio_driver_rx_burst(r->drv, 0, bufs, 1 + got % 64)) > 0) {
 			for (i = 0; i < (unsigned)n; i++)
 				rig_free(r, bufs[i]);
@@ -87,7 +70,7 @@ static void test_rx_headroom_is_not_clean(void **state)
 		bufs[i]->clean = 12; /* as after sending it */
 	vio_pool_put(r->pool, bufs, RIG_POOL);
 	assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
-	assert_int_equal(fake_send(&r->dev, 0, big, 5000, NULL), 3);
+	assert_int_equal(fake_send(&r->dev, 0, rig_bytes, 5000, NULL), 3);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 1), 1);
 	assert_int_equal(bufs[0]->next->clean, 0);
 	rig_free(r, bufs[0]);
@@ -108,8 +91,8 @@ static void test_u9_polling(void **state)
 
 	rig_start(r);
 	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), 0);
-	fake_send(&r->dev, 0, big, 60, NULL);
-	fake_send(&r->dev, 0, big, 61, NULL);
+	fake_send(&r->dev, 0, rig_bytes, 60, NULL);
+	fake_send(&r->dev, 0, rig_bytes, 61, NULL);
 	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), VIO_ONE_SUCCESS | VIO_ONE_MORE);
 	rig_free(r, buf);
 	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), VIO_ONE_SUCCESS | VIO_ONE_MORE);
@@ -125,8 +108,8 @@ static void test_u9_interrupts(void **state)
 
 	rig_start(r);
 	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 0);
-	fake_send_quiet(&r->dev, 0, big, 60, NULL);
-	fake_send_quiet(&r->dev, 0, big, 61, NULL);
+	fake_send_quiet(&r->dev, 0, rig_bytes, 60, NULL);
+	fake_send_quiet(&r->dev, 0, rig_bytes, 61, NULL);
 	assert_true(fake_wants_interrupt(&r->dev, 0));
 	assert_true(vio_driver_interrupt(r->drv, 0));
 	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), VIO_ONE_SUCCESS | VIO_ONE_MORE);
@@ -136,13 +119,13 @@ static void test_u9_interrupts(void **state)
 	rig_free(r, buf);
 	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
 	assert_true(qi.intr_armed);
-	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	fake_send_quiet(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_true(fake_wants_interrupt(&r->dev, 0));
 	/* Nobody has come yet: the next look re-reads and finds it. */
 	assert_int_equal(vio_driver_rx_one(r->drv, 0, &buf), VIO_ONE_SUCCESS);
 	rig_free(r, buf);
 	assert_int_equal(vio_driver_intr_disable(r->drv, 0), 0);
-	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	fake_send_quiet(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_false(fake_wants_interrupt(&r->dev, 0));
 }
 
@@ -155,14 +138,14 @@ static void test_u9_underrun(void **state)
 	rig_start(r);
 	r->starve = true;
 	for (i = 0; i < 64; i++) {
-		assert_int_equal(fake_send(&r->dev, 0, big, 60, NULL), 1);
+		assert_int_equal(fake_send(&r->dev, 0, rig_bytes, 60, NULL), 1);
 		flags = vio_driver_rx_one(r->drv, 0, &buf);
 		assert_true(flags & VIO_ONE_SUCCESS);
 		seen |= flags;
 		rig_free(r, buf);
 	}
 	assert_true(seen & VIO_ONE_UNDERRUN);
-	assert_int_equal(fake_send(&r->dev, 0, big, 60, NULL), 0);
+	assert_int_equal(fake_send(&r->dev, 0, rig_bytes, 60, NULL), 0);
 }
 
 /* ---- U11, L1: interrupts --------------------------------------------------------------------- */
@@ -193,7 +176,7 @@ static void test_u11_enable_finds_frames(void **state)
 	struct vio_driver_queue_info qi;
 
 	rig_start(r);
-	fake_send(&r->dev, 0, big, 60, NULL);
+	fake_send(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 1);
 	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
 	assert_false(qi.intr_armed);
@@ -212,7 +195,7 @@ static void test_l1_budget(void **state)
 	rig_start(r);
 	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 0);
 	for (i = 0; i < 40; i++)
-		fake_send(&r->dev, 0, big, 60, NULL);
+		fake_send(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 16);
 	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
 	assert_false(qi.intr_armed);
@@ -222,7 +205,7 @@ static void test_l1_budget(void **state)
 	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
 	assert_true(qi.intr_armed);
 	/* Armed in the ring, too. */
-	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	fake_send_quiet(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_true(fake_wants_interrupt(&r->dev, 0));
 }
 
@@ -233,16 +216,16 @@ static void test_l1_without_event_idx(void **state)
 
 	fake_withdraw(&r->dev, VIO_F_EVENT_IDX);
 	rig_start(r);
-	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	fake_send_quiet(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_false(fake_wants_interrupt(&r->dev, 0));
 	assert_int_equal(vio_driver_intr_enable(r->drv, 0), 1);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 1);
-	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	fake_send_quiet(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_true(fake_wants_interrupt(&r->dev, 0));
 	assert_true(vio_driver_interrupt(r->drv, 0));
 	assert_int_equal(vio_driver_poll(r->drv, 0, 1), 1);
 	/* The budget was used up: disarmed while polling goes on. */
-	fake_send_quiet(&r->dev, 0, big, 60, NULL);
+	fake_send_quiet(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_false(fake_wants_interrupt(&r->dev, 0));
 }
 
@@ -254,7 +237,7 @@ static void test_l1_rubbish_uses_budget(void **state)
 
 	rig_start(r);
 	for (i = 0; i < 40; i++)
-		fake_send(&r->dev, 0, big, 5, NULL);
+		fake_send(&r->dev, 0, rig_bytes, 5, NULL);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 16), 16);
 	assert_int_equal(r->nreceived, 0);
 }
@@ -295,7 +278,7 @@ static void test_l5_delayed_retry(void **state)
 	assert_true(vio_driver_poll_due(r->drv, 0) == UINT64_MAX);
 	r->starve = true;
 	for (i = 0; i < 64; i++)
-		fake_send(&r->dev, 0, big, 60, NULL);
+		fake_send(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 100), 64);
 	due = vio_driver_poll_due(r->drv, 0);
 	assert_true(due != UINT64_MAX);
@@ -308,7 +291,7 @@ static void test_l5_delayed_retry(void **state)
 	r->h.now = later;
 	assert_int_equal(vio_driver_poll(r->drv, 0, 100), 0);
 	assert_true(vio_driver_poll_due(r->drv, 0) == UINT64_MAX);
-	assert_int_equal(fake_send(&r->dev, 0, big, 60, NULL), 1);
+	assert_int_equal(fake_send(&r->dev, 0, rig_bytes, 60, NULL), 1);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 100), 1);
 }
 
@@ -323,7 +306,7 @@ static void test_l5_delayed_retry_one(void **state)
 	rig_start(r);
 	r->starve = true;
 	for (i = 0; i < 64; i++) {
-		fake_send(&r->dev, 0, big, 60, NULL);
+		fake_send(&r->dev, 0, rig_bytes, 60, NULL);
 		assert_true(vio_driver_rx_one(r->drv, 0, &buf) & VIO_ONE_SUCCESS);
 		rig_free(r, buf);
 	}
@@ -342,10 +325,10 @@ static void test_l5_refill_past_half(void **state)
 
 	rig_start(r);
 	for (i = 0; i < 32; i++)
-		fake_send(&r->dev, 0, big, 60, NULL);
+		fake_send(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 32), 32);
 	assert_int_equal(fake_available(&r->dev, 0), 32);
-	fake_send(&r->dev, 0, big, 60, NULL);
+	fake_send(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 32), 1);
 	assert_int_equal(fake_available(&r->dev, 0), 64);
 }
@@ -401,9 +384,9 @@ static void test_map_every_buffer(void **state)
 	fake_host_use_map(&r->h);
 	rig_start(r);
 	assert_int_equal(r->h.maps, 64);
-	fake_send(&r->dev, 0, big, 5000, NULL);
+	fake_send(&r->dev, 0, rig_bytes, 5000, NULL);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 3), 1);
-	rig_check_frame(bufs[0], big, 5000);
+	rig_check_frame(bufs[0], rig_bytes, 5000);
 	assert_int_equal(r->h.maps, 61);
 	rig_free(r, bufs[0]);
 	bufs[0] = rig_frame(r, 60, 7);
@@ -427,7 +410,7 @@ static void test_map_every_buffer(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_rx_one_buffer),
 		T(test_rx_keeps_going),

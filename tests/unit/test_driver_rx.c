@@ -16,25 +16,14 @@
 #include "base/endian.h"
 #include "lib/driver_rig.h"
 
-static uint8_t big[70000];
-
-static void fill_big(void)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(big); i++)
-		big[i] = (uint8_t)(i * 7 + i / 251);
-	big[0] = 2; /* unicast */
-}
-
 /* The device sends a frame of @len bytes; it must take @buffers, and arrive. The caller frees it. */
 static struct vio_buf *pass(struct rig *r, uint32_t len, unsigned buffers)
 {
 	struct vio_buf *buf;
 
-	assert_int_equal(fake_send(&r->dev, 0, big, len, NULL), buffers);
+	assert_int_equal(fake_send(&r->dev, 0, rig_bytes, len, NULL), buffers);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-	rig_check_frame(buf, big, len);
+	rig_check_frame(buf, rig_bytes, len);
 	return buf;
 }
 
@@ -106,13 +95,13 @@ static void test_l5_merge_over_polls(void **state)
 	unsigned n;
 
 	rig_start(r);
-	n = fake_send(&r->dev, 0, big, 9000, NULL);
+	n = fake_send(&r->dev, 0, rig_bytes, 9000, NULL);
 	assert_int_equal(n, 5);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 3), 3);
 	assert_int_equal(r->nreceived, 0);
 	assert_int_equal(vio_driver_poll(r->drv, 0, 3), 2);
 	assert_int_equal(r->nreceived, 1);
-	rig_check_frame(r->received[0], big, 9000);
+	rig_check_frame(r->received[0], rig_bytes, 9000);
 }
 
 /* ---- Not merged ------------------------------------------------------------------------------ */
@@ -234,10 +223,10 @@ static void test_l5_jumbo_in_one_buffer(void **state)
 	assert_int_equal(posted(r), 9018 + 12);
 	for (round = 0; round < 10; round++) {
 		for (i = 0; i < 64; i++)
-			assert_int_equal(fake_send(&r->dev, 0, big, 9018 - 140 * i, NULL), 1);
+			assert_int_equal(fake_send(&r->dev, 0, rig_bytes, 9018 - 140 * i, NULL), 1);
 		assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 64), 64);
 		for (i = 0; i < 64; i++) {
-			rig_check_frame(bufs[i], big, 9018 - 140 * i);
+			rig_check_frame(bufs[i], rig_bytes, 9018 - 140 * i);
 			assert_int_equal(bufs[i]->pieces, 1);
 			rig_free(r, bufs[i]);
 		}
@@ -296,10 +285,10 @@ static void test_l5_big_indirect_full(void **state)
 	receive_big(r, 64);
 	for (round = 0; round < 20; round++) {
 		for (i = 0; i < 40; i++)
-			assert_int_equal(fake_send(&r->dev, 0, big, 60 + 1000 * i, NULL), 1);
+			assert_int_equal(fake_send(&r->dev, 0, rig_bytes, 60 + 1000 * i, NULL), 1);
 		assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 40), 40);
 		for (i = 0; i < 40; i++) {
-			rig_check_frame(bufs[i], big, 60 + 1000 * i);
+			rig_check_frame(bufs[i], rig_bytes, 60 + 1000 * i);
 			rig_free(r, bufs[i]);
 		}
 		assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
@@ -322,7 +311,7 @@ static void test_l5_refill_behind_rubbish(void **state)
 	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
 	n = qi.in_flight;
 	for (i = 0; i < n; i++)
-		assert_int_equal(fake_send(&r->dev, 0, big, 13, NULL), 1);
+		assert_int_equal(fake_send(&r->dev, 0, rig_bytes, 13, NULL), 1);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 64), 0);
 	assert_int_equal(vio_driver_queue_info(r->drv, 0, &qi), 0);
 	assert_int_equal(qi.in_flight, n);
@@ -358,11 +347,11 @@ static void test_l6_number_of_one_buffer(void **state)
 	rig_start(r);
 	for (unsigned i = 0; i < 3; i++) {
 		meta.num_buffers = (uint16_t)(i * 7 + 7);
-		assert_int_equal(fake_send(&r->dev, 0, big, 60 + i, &meta), 1);
+		assert_int_equal(fake_send(&r->dev, 0, rig_bytes, 60 + i, &meta), 1);
 	}
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 3), 3);
 	for (unsigned i = 0; i < 3; i++) {
-		rig_check_frame(bufs[i], big, 60 + i);
+		rig_check_frame(bufs[i], rig_bytes, 60 + i);
 		assert_int_equal(bufs[i]->meta.num_buffers, 1);
 		assert_int_equal(bufs[i]->pieces, 1);
 		rig_free(r, bufs[i]);
@@ -386,9 +375,9 @@ static void test_l6_header(void **state)
 	fake_offer(&r->dev, VIO_NET_F_GUEST_TSO4);
 	r->want = vio_driver_known_features();
 	rig_start(r);
-	fake_send(&r->dev, 0, big, 9000, &meta);
+	fake_send(&r->dev, 0, rig_bytes, 9000, &meta);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-	rig_check_frame(buf, big, 9000);
+	rig_check_frame(buf, rig_bytes, 9000);
 	assert_int_equal(buf->meta.flags, VIO_NET_HDR_F_NEEDS_CSUM);
 	assert_int_equal(buf->meta.gso_type, VIO_NET_HDR_GSO_TCPV4);
 	assert_int_equal(buf->meta.gso_size, 1448);
@@ -396,14 +385,14 @@ static void test_l6_header(void **state)
 	rig_free(r, buf);
 
 	meta.gso_size = 0;
-	fake_send(&r->dev, 0, big, 100, &meta);
+	fake_send(&r->dev, 0, rig_bytes, 100, &meta);
 	meta.gso_type = 0;
 	meta.csum_start = 99;
-	fake_send(&r->dev, 0, big, 100, &meta);
-	fake_send(&r->dev, 0, big, 13, NULL);
-	fake_send(&r->dev, 0, big, 60, NULL);
+	fake_send(&r->dev, 0, rig_bytes, 100, &meta);
+	fake_send(&r->dev, 0, rig_bytes, 13, NULL);
+	fake_send(&r->dev, 0, rig_bytes, 60, NULL);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
-	rig_check_frame(buf, big, 60);
+	rig_check_frame(buf, rig_bytes, 60);
 	rig_free(r, buf);
 	rig_stats(r, 0, &stats);
 	assert_int_equal(stats.packets, 2);
@@ -546,6 +535,5 @@ int main(void)
 		RIG_TEST(test_l6_hash_sent, RING_RUN_ALL),
 	};
 
-	fill_big();
 	return rig_run_tests(tests, vio_array_size(tests));
 }
