@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Buffers of one size, last in first out: what was given back last is still in the cache of the
- * core that gave it back. Their distance is an odd number of cache lines: at a power of two, equal
- * offsets of all buffers would share a few cache sets and throw each other out.
+ * core that gave it back. A burst is taken in the order in which it was given back, not in reverse: a
+ * receive ring that gives and takes bursts of one size then meets each buffer in its old place, and
+ * its descriptors need not be written again. The distance of buffers is an odd number of cache lines:
+ * at a power of two, equal offsets of all would share a few cache sets and throw each other out.
  */
 #include "driver/driver.h"
 
@@ -67,7 +69,7 @@ int vio_pool_create(const struct vio_host *host, uint32_t count, uint32_t room,
 		buf->mem = pool->memory + i * pool->stride;
 		buf->dma = pool->dma + i * pool->stride;
 		buf->size = room + VIO_BUF_HEADROOM;
-		pool->stack[count - 1 - i] = buf;
+		pool->stack[i] = buf;
 	}
 	pool->top = count;
 	*out = pool;
@@ -91,12 +93,13 @@ void vio_pool_destroy(struct vio_pool *pool)
 unsigned vio_pool_get(void *ctx, struct vio_buf **bufs, unsigned n)
 {
 	struct vio_pool *pool = ctx;
-	struct vio_buf *const *top = pool->stack + pool->top;
+	struct vio_buf *const *next;
 	struct vio_buf **end;
 
 	n = vio_min(n, pool->top);
+	next = pool->stack + pool->top - n;
 	for (end = bufs + n; bufs < end;) {
-		struct vio_buf *buf = *--top;
+		struct vio_buf *buf = *next++;
 
 		if (vio_unlikely(buf->off != VIO_BUF_HEADROOM)) {
 			buf->clean = 0;
