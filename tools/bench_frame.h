@@ -34,10 +34,13 @@ static inline uint32_t bench_frame_size(uint32_t size, uint64_t number)
 	       (uint32_t)((bench_mix(number) >> 40) % (BENCH_RANDOM_MAX - BENCH_SIZE_MIN + 1));
 }
 
-/* A multiplication scatters enough here, and a burst's are additions. */
+/* A multiplication scatters enough here, and from one frame to the next it is an addition. */
+#define BENCH_FIRST_MULT UINT64_C(0xbf58476d1ce4e5b9)
+#define BENCH_FIRST_STEP (65536 * BENCH_FIRST_MULT)
+
 static inline uint64_t bench_first_word(unsigned pair, uint64_t number)
 {
-	return (number * 65536 + pair + 1) * UINT64_C(0xbf58476d1ce4e5b9);
+	return number * BENCH_FIRST_STEP + (pair + 1) * BENCH_FIRST_MULT;
 }
 
 /* The first 24 bytes as three words: addresses, type, pair and number. */
@@ -62,26 +65,55 @@ typedef uint64_t bench_words __attribute__((vector_size(16), aligned(1), may_ali
 /* Goes on with the words of a frame, @left bytes at @data; the first of them is @first. */
 void bench_frame_fill_long(uint8_t *data, uint32_t left, uint64_t first);
 
-/* Writes every byte of frame @number (48 bits) of @pair: @len bytes at @data. Here, so that what is
- * the same for a burst is computed once. */
-static inline void bench_frame_fill(uint8_t *data, uint32_t len, unsigned pair, uint64_t number)
+/* The frames of a pair from some number on: what the next one differs in from the one before. */
+struct bench_stream {
+	bench_words head;  /* the first 16 bytes */
+	bench_words words; /* the first two behind the head */
+	uint64_t number;   /* the rest of the head: the pair above 48 bits of number */
+};
+
+static inline struct bench_stream bench_stream_from(unsigned pair, uint64_t number)
 {
 	const uint64_t first = bench_first_word(pair, number);
-	const bench_words step = { 2 * BENCH_FRAME_MULT, 2 * BENCH_FRAME_MULT };
-	bench_words words = { first, first + BENCH_FRAME_MULT };
-	uint32_t left = len - BENCH_FRAME_HEAD - 2 * (uint32_t)sizeof(words);
+	struct bench_stream s = { .words = { first, first + BENCH_FRAME_MULT } };
+	uint8_t head[BENCH_FRAME_HEAD];
 
-	bench_frame_head(data, false, pair, number);
-	data += BENCH_FRAME_HEAD;
+	bench_frame_head(head, false, pair, number);
+	memcpy(&s.head, head, sizeof(s.head));
+	memcpy(&s.number, head + sizeof(s.head), sizeof(s.number));
+	s.number = vio_be64(s.number);
+	return s;
+}
+
+/* Writes every byte of the next frame: @len bytes at @data. Here, so that what is the same for a burst
+ * is computed once. */
+static inline void bench_stream_fill(struct bench_stream *s, uint8_t *data, uint32_t len)
+{
+	const bench_words step = { 2 * BENCH_FRAME_MULT, 2 * BENCH_FRAME_MULT };
+	const bench_words next = s->words + step, last = next + step;
+	const uint64_t number = vio_be64(s->number);
+	bench_words *const words = (bench_words *)(data + BENCH_FRAME_HEAD);
+	uint32_t left = len - BENCH_FRAME_HEAD - 2 * (uint32_t)sizeof(*words);
+
+	*(bench_words *)data = s->head;
+	memcpy(data + sizeof(s->head), &number, sizeof(number));
 	/* The smallest frame has 36 bytes more. */
-	((bench_words *)data)[0] = words;
-	((bench_words *)data)[1] = words + step;
-	words += step + step;
-	data += 2 * sizeof(words);
+	words[0] = s->words;
+	words[1] = next;
 	if (left == 8)
-		memcpy(data, &words, 8);
+		memcpy(&words[2], &last, 8);
 	else if (left)
-		bench_frame_fill_long(data, left, words[0]);
+		bench_frame_fill_long((uint8_t *)&words[2], left, last[0]);
+	s->words += (bench_words){ BENCH_FIRST_STEP, BENCH_FIRST_STEP };
+	s->number++;
+}
+
+/* Writes every byte of frame @number (48 bits) of @pair: @len bytes at @data. */
+static inline void bench_frame_fill(uint8_t *data, uint32_t len, unsigned pair, uint64_t number)
+{
+	struct bench_stream s = bench_stream_from(pair, number);
+
+	bench_stream_fill(&s, data, len);
 }
 
 enum bench_verdict {

@@ -38,10 +38,10 @@
 #define RECOVER_MS 100
 
 struct pair {
-	uint64_t number;		 /* of the next frame to be made */
-	struct vio_buf *made[BURST];	 /* frames that the ring had no room for yet */
-	struct vio_buf *next[2 * BURST]; /* empty, for this burst and the next */
-	unsigned num_made, num_next;
+	uint64_t number; /* of the next frame to be made */
+	/* Frames that the ring had no room for yet, and behind them empty ones. */
+	struct vio_buf *bufs[2 * BURST];
+	unsigned num_made, num_bufs;
 	bool streaming;		  /* rxonly: the stream from `source` has begun */
 	struct bench_track track; /* of the numbers that this pair sent or `source` made */
 };
@@ -158,35 +158,43 @@ static inline void ask_for(const struct vio_buf *buf, uint32_t size)
 }
 
 /*
- * Makes a burst. As each frame is written, the lines of another are asked for, some 32 lines ahead,
- * which are as many as take as long to come as it takes to get there: all at once would be more than
- * a core can have under way. So what comes after this burst is there already, empty.
+ * Writes the first @n of @have buffers. As each is written, the lines of another are asked for, some 32
+ * lines ahead, which are as many as take as long to come as it takes to get there: all at once would
+ * be more than a core can have under way.
  */
+static inline void make_frames(struct vio_buf *const *bufs, unsigned n, unsigned have,
+			       const uint32_t size, unsigned id, uint64_t number)
+{
+	const uint32_t lines = (size + VIO_CACHE_LINE - 1) / VIO_CACHE_LINE;
+	const unsigned ahead = lines == 0 ? BURST : vio_max(BURST / lines, 1u);
+	struct bench_stream stream = bench_stream_from(id, number);
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		struct vio_buf *buf = bufs[i];
+
+		if (i + ahead < have)
+			ask_for(bufs[i + ahead], size);
+		buf->len = bench_frame_size(size, number + i);
+		bench_stream_fill(&stream, vio_buf_data(buf), buf->len);
+	}
+}
+
+/* Makes a burst; what comes after it is at hand already, empty. */
 static void make(struct run *run, struct pair *pair, unsigned id)
 {
-	const uint32_t size = run->conf->size, lines = (size + VIO_CACHE_LINE - 1) / VIO_CACHE_LINE;
-	const unsigned ahead = lines == 0 ? BURST : vio_max(BURST / lines, 1u);
-	uint64_t number = pair->number;
-	struct vio_buf **next = pair->next;
-	unsigned i, n = may_make(run);
+	unsigned have = pair->num_bufs, n = may_make(run);
 
-	if (pair->num_next < n + BURST)
-		pair->num_next += vio_pool_get(run->front.pool, next + pair->num_next,
-					       n + BURST - pair->num_next);
-	n = vio_min(n, pair->num_next);
-	for (i = 0; i < n; i++) {
-		struct vio_buf *buf = next[i];
-
-		if (i + ahead < pair->num_next)
-			ask_for(next[i + ahead], size);
-		buf->len = bench_frame_size(size, number);
-		bench_frame_fill(vio_buf_data(buf), buf->len, id, number++);
-		pair->made[i] = buf;
-	}
-	pair->num_next -= n;
-	memmove(next, next + n, pair->num_next * sizeof(next[0]));
-	pair->number = number;
+	if (have < n + BURST)
+		have += vio_pool_get(run->front.pool, pair->bufs + have, n + BURST - have);
+	n = vio_min(n, have);
+	if (run->conf->size == 64)
+		make_frames(pair->bufs, n, have, 64, id, pair->number);
+	else
+		make_frames(pair->bufs, n, have, run->conf->size, id, pair->number);
+	pair->number += n;
 	pair->num_made = n;
+	pair->num_bufs = have;
 	run->made += n;
 }
 
@@ -207,21 +215,22 @@ static int send_pair(struct run *run, unsigned id)
 		make(run, pair, id);
 	if (!pair->num_made)
 		return reaped;
-	ret = vio_driver_tx_burst(run->front.drv, id, pair->made, pair->num_made);
+	ret = vio_driver_tx_burst(run->front.drv, id, pair->bufs, pair->num_made);
 	if (ret <= 0)
 		return ret ? ret : reaped;
 	run->sent += (unsigned)ret;
 	pair->num_made -= (unsigned)ret;
-	memmove(pair->made, pair->made + ret, pair->num_made * sizeof(pair->made[0]));
+	pair->num_bufs -= (unsigned)ret;
+	memmove(pair->bufs, pair->bufs + ret, pair->num_bufs * sizeof(pair->bufs[0]));
 	return reaped + ret;
 }
 
 /* ------------------------------------------------------------------------------------------
  * Receiving
  */
-static const uint8_t *gather(struct run *run, const struct vio_buf *buf, uint32_t *len)
+static inline const uint8_t *gather(struct run *run, const struct vio_buf *buf, uint32_t *len)
 {
-	if (!buf->next) {
+	if (vio_likely(!buf->next)) {
 		*len = buf->len;
 		return vio_buf_data(buf);
 	}
@@ -277,26 +286,52 @@ static void check_echo(struct run *run, const uint8_t *data, uint32_t len)
 		bench_track_add(&run->pairs[from].track, number);
 }
 
-static int receive_pair(struct run *run, unsigned id)
+/* Reads every byte of each frame. */
+static void read_frames(struct run *run, struct vio_buf *const *bufs, unsigned n)
 {
-	struct vio_buf *bufs[BURST];
+	vio_words16 sum = { run->sum };
+	uint64_t bytes = 0;
 	const uint8_t *data;
 	uint32_t len;
-	int i, n;
+	unsigned i;
 
-	n = vio_driver_rx_burst(run->front.drv, id, bufs, BURST);
-	if (n <= 0)
-		return n;
+	for (i = 0; i < n; i++) {
+		data = gather(run, bufs[i], &len);
+		bytes += len;
+		sum = vio_copy_and_add(sum, run->copy, data, len);
+	}
+	run->sum = vio_words_sum(sum);
+	run->result->rx_bytes += bytes;
+}
+
+static void check_frames(struct run *run, unsigned id, struct vio_buf *const *bufs, unsigned n)
+{
+	const uint8_t *data;
+	uint32_t len;
+	unsigned i;
+
 	for (i = 0; i < n; i++) {
 		data = gather(run, bufs[i], &len);
 		run->result->rx_bytes += len;
-		if (!run->conf->verify)
-			run->sum += vio_copy_and_read(run->copy, data, len);
-		else if (run->echo)
+		if (run->echo)
 			check_echo(run, data, len);
 		else
 			check_source(run, id, data, len);
 	}
+}
+
+static int receive_pair(struct run *run, unsigned id)
+{
+	struct vio_buf *bufs[BURST];
+	int n;
+
+	n = vio_driver_rx_burst(run->front.drv, id, bufs, BURST);
+	if (n <= 0)
+		return n;
+	if (run->conf->verify)
+		check_frames(run, id, bufs, (unsigned)n);
+	else
+		read_frames(run, bufs, (unsigned)n);
 	run->result->rx_packets += (unsigned)n;
 	vio_pool_put(run->front.pool, bufs, (unsigned)n);
 	return n;
@@ -542,8 +577,7 @@ static void conclude(struct run *run)
 	for (id = 0; id < run->conf->pairs; id++) {
 		struct pair *pair = &run->pairs[id];
 
-		vio_pool_put(run->front.pool, pair->made, pair->num_made);
-		vio_pool_put(run->front.pool, pair->next, pair->num_next);
+		vio_pool_put(run->front.pool, pair->bufs, pair->num_bufs);
 		unique += pair->track.unique;
 		result->duplicate += pair->track.duplicate;
 		result->reordered += pair->track.reordered;

@@ -30,18 +30,28 @@ static vio_always_inline vio_words16 vio_copy_line(uint8_t *to, const uint8_t *f
 	return (a + b) + (c + d);
 }
 
-/* Copies @len bytes. Returns a number that every byte had its part in. Any thread. */
+static vio_always_inline uint64_t vio_words_sum(vio_words16 sum)
+{
+	return sum[0] + sum[1];
+}
+
+/* Copies @len bytes. Returns @sum with a number added that every byte had its part in. Any thread. */
+static vio_always_inline vio_words16 vio_copy_and_add(vio_words16 sum, uint8_t *to,
+						      const uint8_t *from, size_t len)
+{
+	/* Small frames, the last 64 bytes of those above 64 for themselves. */
+	if (vio_unlikely(len - 64 > 64))
+		return sum + (vio_words16){ vio_copy_and_read_any(to, from, len) };
+	sum += vio_copy_line(to, from);
+	if (len > 64)
+		sum += vio_copy_line(to + len - 64, from + len - 64);
+	return sum;
+}
+
+/* The same for a frame by itself. */
 static vio_always_inline uint64_t vio_copy_and_read(uint8_t *to, const uint8_t *from, size_t len)
 {
-	vio_words16 sums;
-
-	/* Small frames, the last 64 bytes of those above 64 for themselves. */
-	if (len - 64 > 64)
-		return vio_copy_and_read_any(to, from, len);
-	sums = vio_copy_line(to, from);
-	if (len > 64)
-		sums += vio_copy_line(to + len - 64, from + len - 64);
-	return sums[0] + sums[1];
+	return vio_words_sum(vio_copy_and_add((vio_words16){ 0 }, to, from, len));
 }
 
 #endif
