@@ -186,21 +186,26 @@ static void make_head(struct head *h, const struct template *t, unsigned pair, u
 	vio_put_be16(h->bytes + UDP_AT, (uint16_t)(1024 + pair));
 }
 
-/* Makes what is a copy of @h at @frame frame @sequence. */
-static vio_always_inline void number(struct head *h, uint8_t *frame, uint64_t sequence)
+/* Makes what is a copy of @h, whose upper part is right, at @frame frame @sequence. */
+static vio_always_inline void put_number(const struct head *h, uint8_t *frame, uint64_t sequence)
 {
 	uint64_t be_sequence = vio_be64(sequence);
 	uint32_t sum;
 	uint16_t csum;
 
-	if (vio_unlikely(sequence >> 16 != h->upper))
-		set_upper(h, sequence >> 16);
 	sum = h->base + vio_be16((uint16_t)sequence);
 	csum = (uint16_t) ~(sum + (sum >> 16));
 	if (vio_unlikely(csum == 0))
 		csum = 0xffff; /* RFC 768: 0 would mean that there is none */
 	memcpy(frame + SEQUENCE_AT, &be_sequence, sizeof(be_sequence));
 	memcpy(frame + UDP_CSUM_AT, &csum, sizeof(csum));
+}
+
+static vio_always_inline void number(struct head *h, uint8_t *frame, uint64_t sequence)
+{
+	if (vio_unlikely(sequence >> 16 != h->upper))
+		set_upper(h, sequence >> 16);
+	put_number(h, frame, sequence);
 }
 
 /* A frame that is shorter than a head, or whose room is in pieces. */
@@ -232,13 +237,36 @@ static vio_always_inline void fill(struct head *h, uint64_t sequence, struct vio
 	}
 }
 
-/* Makes frames from number @sequence on, as many of @n as there is whole room for. */
-static vio_always_inline unsigned fill_burst(struct head *heads, uint64_t sequence,
-					     struct vio_frame *room, int n, const bool imix)
+/* Frames of HEAD_BYTES from number @sequence on, into rooms of one piece. Returns how many there were
+ * of these, up to @n or to where the upper part of the number changes. */
+static unsigned fill_small(struct head *h, uint64_t sequence, const struct vio_frame *room,
+			   unsigned n)
 {
 	unsigned i;
 
-	for (i = 0; (int)i < n; i++) {
+	n = (unsigned)vio_min(n, 0x10000 - (sequence & 0xffff));
+	if (sequence >> 16 != h->upper)
+		set_upper(h, sequence >> 16);
+	for (i = 0; i < n; i++, room++) {
+		const struct vio_iov *iov = room->iov;
+
+		if (vio_unlikely(room->len != HEAD_BYTES || iov->len < HEAD_BYTES))
+			break;
+		memcpy(iov->base, h->bytes, HEAD_BYTES);
+		put_number(h, iov->base, sequence++);
+	}
+	return i;
+}
+
+/* Makes frames from number @sequence on, as many of @n as there is whole room for. */
+static vio_always_inline unsigned fill_burst(struct head *heads, uint64_t sequence,
+					     struct vio_frame *room, unsigned n, const bool imix)
+{
+	unsigned i = 0;
+
+	if (!imix && heads->t->len == HEAD_BYTES)
+		i = fill_small(heads, sequence, room, n);
+	for (; i < n; i++) {
 		struct head *h = &heads[imix ? template_of(sequence + i) : 0];
 
 		if (vio_unlikely(room[i].len < h->t->len))
@@ -246,6 +274,14 @@ static vio_always_inline unsigned fill_burst(struct head *heads, uint64_t sequen
 		fill(h, sequence + i, &room[i]);
 	}
 	return i;
+}
+
+/* Says how long the frames from number @sequence on are going to be. */
+static vio_always_inline void want_burst(const struct head *heads, uint64_t sequence,
+					 struct vio_frame *room, unsigned n, const bool imix)
+{
+	for (unsigned i = 0; i < n; i++)
+		room[i].len = heads[imix ? template_of(sequence + i) : 0].t->len;
 }
 
 /* ------------------------------------------------------------------------------------------
@@ -340,11 +376,13 @@ static int source_receive(struct vio_backend *be, unsigned pair, unsigned budget
 		const uint64_t sequence = p->sequence;
 		int got;
 
-		for (unsigned i = 0; i < want; i++)
-			room[i].len = heads[imix ? template_of(sequence + i) : 0].t->len;
-		got = p->sink->ops->reserve(p->sink, room, want);
-		whole = imix ? fill_burst(heads, sequence, room, got, true) :
-			       fill_burst(heads, sequence, room, got, false);
+		if (imix)
+			want_burst(heads, sequence, room, want, true);
+		else
+			want_burst(heads, sequence, room, want, false);
+		got = vio_max(p->sink->ops->reserve(p->sink, room, want), 0);
+		whole = imix ? fill_burst(heads, sequence, room, (unsigned)got, true) :
+			       fill_burst(heads, sequence, room, (unsigned)got, false);
 		if (got > 0)
 			p->sink->ops->commit(p->sink, room, whole);
 		p->sequence += whole;

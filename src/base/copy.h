@@ -17,7 +17,8 @@ uint64_t vio_copy_and_read_any(uint8_t *to, const uint8_t *from, size_t len);
 typedef uint64_t vio_words16 __attribute__((vector_size(16), aligned(1), may_alias));
 
 /* 64 bytes. */
-static vio_always_inline vio_words16 vio_copy_line(uint8_t *to, const uint8_t *from)
+static vio_always_inline vio_words16 vio_copy_line(vio_words16 sum, uint8_t *to,
+						   const uint8_t *from)
 {
 	const vio_words16 *f = (const vio_words16 *)from;
 	const vio_words16 a = f[0], b = f[1], c = f[2], d = f[3];
@@ -27,7 +28,7 @@ static vio_always_inline vio_words16 vio_copy_line(uint8_t *to, const uint8_t *f
 	t[1] = b;
 	t[2] = c;
 	t[3] = d;
-	return (a + b) + (c + d);
+	return sum + a + b + c + d;
 }
 
 static vio_always_inline uint64_t vio_words_sum(vio_words16 sum)
@@ -42,9 +43,9 @@ static vio_always_inline vio_words16 vio_copy_and_add(vio_words16 sum, uint8_t *
 	/* Small frames, the last 64 bytes of those above 64 for themselves. */
 	if (vio_unlikely(len - 64 > 64))
 		return sum + (vio_words16){ vio_copy_and_read_any(to, from, len) };
-	sum += vio_copy_line(to, from);
+	sum = vio_copy_line(sum, to, from);
 	if (len > 64)
-		sum += vio_copy_line(to + len - 64, from + len - 64);
+		sum = vio_copy_line(sum, to + len - 64, from + len - 64);
 	return sum;
 }
 

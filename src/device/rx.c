@@ -197,40 +197,54 @@ static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs
 	vio_prefetch_write(header + hs);
 }
 
+/* Gives @frame the room of @chain, of one piece, as nearly all have it. False: it is something else, or
+ * too small. */
+static vio_always_inline bool give_plain(const struct vio_chain *chain, struct vio_rx_slot *slot,
+					 struct vio_frame *frame, unsigned at, uint32_t hs)
+{
+	const size_t meta = offsetof(struct vio_frame, meta);
+	struct vio_iov *iov = chain->iov;
+	uint8_t *header = iov->base;
+
+	if (vio_unlikely(chain->out_num != 0 || chain->in_num != 1 ||
+			 chain->in_len < (uint64_t)frame->len + hs))
+		return false;
+	*slot = (struct vio_rx_slot){ .header = header, .first = (uint16_t)at, .count = 1 };
+	iov->base = header + hs;
+	iov->len -= hs;
+	frame->iov = iov;
+	frame->iovcnt = 1;
+	memset((uint8_t *)frame + meta, 0, sizeof(*frame) - meta);
+	return true;
+}
+
 /*
- * The same for up to @n frames that each find room in one buffer of one piece, as nearly all do.
- * Returns how many. With each, the lines of a buffer of the next burst are asked for: all at once
- * would be more than a core can have under way.
+ * Finds room for up to @n frames as long as each is plain. Returns how many. With each, the lines of a
+ * buffer of the next burst are asked for: all at once would be more than a core can have under way.
  */
 static unsigned reserve_plain(struct vio_device_pair *pair, struct vio_frame *frames, unsigned n)
 {
 	struct vio_rx_scratch *rx = &pair->scratch->rx;
 	const uint32_t hs = pair->dev->hdr_size;
-	struct vio_chain *chain = &rx->chains[rx->head];
-	struct vio_rx_slot *slot = rx->slots;
-	unsigned i, head = rx->head, asked = vio_max(rx->asked, head), count = rx->count;
+	const unsigned head = rx->head, count = rx->count;
+	const struct vio_chain *chain = &rx->chains[head], *asked, *end = &rx->chains[count];
+	unsigned i, both;
 
 	n = vio_min(n, count - head);
-	for (; asked < head + n; asked++)
-		ask_for(&rx->chains[asked], hs);
-	for (i = 0; i < n; i++, slot++, chain++) {
-		struct vio_frame *frame = &frames[i];
-		struct vio_iov *iov = chain->iov;
-		uint8_t *header = iov->base;
-
-		if (vio_unlikely((chain->out_num | (chain->in_num ^ 1)) != 0 ||
-				 chain->in_len < (uint64_t)frame->len + hs))
+	for (asked = &rx->chains[vio_max(rx->asked, head)]; asked < chain + n; asked++)
+		ask_for(asked, hs);
+	both = vio_min(n, (unsigned)(end - asked));
+	for (i = 0; i < both; i++) {
+		ask_for(asked, hs);
+		if (!give_plain(chain, &rx->slots[i], &frames[i], head + i, hs))
 			break;
-		if (asked < count)
-			ask_for(&rx->chains[asked++], hs);
-		slot->header = header;
-		slot->first = (uint16_t)(head + i);
-		slot->count = 1;
-		iov->base = header + hs;
-		iov->len -= hs;
-		*frame = (struct vio_frame){ .iov = iov, .iovcnt = 1, .len = frame->len };
+		asked++;
+		chain++;
 	}
-	rx->asked = asked;
+	for (; i >= both && i < n; i++, chain++)
+		if (!give_plain(chain, &rx->slots[i], &frames[i], head + i, hs))
+			break;
+	rx->asked = (unsigned)(asked - rx->chains);
 	rx->plain = i;
 	rx->head = head + i;
 	return i;

@@ -163,34 +163,55 @@ static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs
 		vio_prefetch_read(iov[1].base);
 }
 
+/* What nearly all frames are: one piece with a header that asks for nothing. Fills @frame in from
+ * @chain, and returns the bytes of it; 0: it is something else. */
+static vio_always_inline uint32_t take_plain(struct vio_frame *frame, const struct vio_chain *chain,
+					     uint32_t hs)
+{
+	const size_t meta = offsetof(struct vio_frame, meta);
+	const uint32_t len = chain->out_len - hs;
+	struct vio_iov *iov = chain->iov;
+
+	/* A length below the smallest wraps to one above the largest. */
+	if (vio_unlikely(chain->out_num != 1 ||
+			 len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN ||
+			 !vio_net_hdr_plain(iov->base)))
+		return 0;
+	iov->base = (uint8_t *)iov->base + hs;
+	iov->len = len;
+	frame->iov = iov;
+	frame->iovcnt = 1;
+	frame->len = len;
+	memset((uint8_t *)frame + meta, 0, sizeof(*frame) - meta);
+	return len;
+}
+
 /*
- * Judges what nearly all frames are, one piece with a header that asks for nothing, from chain @i of
- * @burst on. Returns where it met another, or the end. What @next needs is asked for on the way, a
- * chain of it with each that is judged: all at once would be more than a core can have under way,
- * and it would stand still.
+ * Judges plain frames from chain @i of @burst on. Returns where it met another, or the end. What @next
+ * needs is asked for on the way, a chain of it with each that is judged: all at once would be more
+ * than a core can have under way, and it would stand still.
  */
 static vio_noinline unsigned judge_plain(struct vio_tx_scratch *tx,
 					 const struct vio_tx_burst *burst,
 					 const struct vio_tx_burst *next, unsigned i, uint32_t hs)
 {
-	const unsigned begin = i, n = burst->n, ahead = next->n;
+	const unsigned begin = i, n = burst->n, both = vio_min(n, next->n);
+	const struct vio_chain *chain = &burst->chains[i], *asked = &next->chains[i];
+	struct vio_frame *frame = &tx->frames[i];
+	uint32_t len = 1;
 	uint64_t bytes = 0;
 
-	for (; i < n; i++) {
-		const struct vio_chain *chain = &burst->chains[i];
-		struct vio_iov *iov = chain->iov;
-		uint32_t len = chain->out_len - hs;
-
-		if (i < ahead)
-			ask_for(&next->chains[i], hs);
-		/* A length below the smallest wraps to one above the largest. */
-		if (vio_unlikely(chain->out_num != 1 ||
-				 len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN ||
-				 !vio_net_hdr_plain(iov->base)))
+	for (; i < both; i++) {
+		ask_for(asked++, hs);
+		len = take_plain(frame++, chain++, hs);
+		if (vio_unlikely(len == 0))
 			break;
-		iov->base = (uint8_t *)iov->base + hs;
-		iov->len = len;
-		tx->frames[i] = (struct vio_frame){ .iov = iov, .iovcnt = 1, .len = len };
+		bytes += len;
+	}
+	for (; i < n && len != 0; i++) {
+		len = take_plain(frame++, chain++, hs);
+		if (vio_unlikely(len == 0))
+			break;
 		bytes += len;
 	}
 	memset(&tx->verdict[begin], TX_SEND, i - begin);

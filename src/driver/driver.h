@@ -261,6 +261,14 @@ static vio_always_inline struct vio_driver_alike vio_driver_alike(const struct v
 	return alike;
 }
 
+static vio_always_inline bool vio_driver_is_alike(const struct vio_buf *buf,
+						  const struct vio_driver_alike alike)
+{
+	const struct vio_driver_alike is = vio_driver_alike(buf);
+
+	return ((is.sizes ^ alike.sizes) | (is.form ^ alike.form)) == 0;
+}
+
 /* Receive: whether there is something to say that the ring does not know of any more: frames, or that
  * it broke. */
 static inline bool vio_driver_rx_waiting(const struct vio_driver_queue *q)

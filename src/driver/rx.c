@@ -203,34 +203,45 @@ static vio_always_inline void ask_for(const struct vio_drvq_done *done)
 	vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM);
 }
 
-/*
- * Turns used buffers of @len bytes, header included, into frames as long as each is what nearly all
- * are: a frame in one buffer, whose header says nothing. Returns how many of @n.
- */
+/* Makes of a used buffer of @len bytes, header included, what nearly all are: a frame in one buffer,
+ * whose header says nothing. False: it is something else. */
+static vio_always_inline bool receive_one(struct vio_buf *buf, uint32_t len, bool merged,
+					  struct vio_driver_tally *tally)
+{
+	const uint8_t *data = buf->mem + VIO_BUF_HEADROOM;
+
+	if (vio_unlikely(buf->next != NULL ||
+			 !vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1, merged)))
+		return false;
+	/* All else is as make_empty() left it. */
+	buf->len = len - VIO_NET_HDR_SIZE;
+	buf->frame_len = len - VIO_NET_HDR_SIZE;
+	vio_driver_tally_to(tally, data);
+	return true;
+}
+
+/* Does so with up to @n used buffers as long as they are of @len bytes. Returns how many. */
 static vio_always_inline unsigned receive_alike(const struct vio_drvq_done *done, unsigned n,
 						uint32_t len, bool merged, struct vio_buf **frames,
 						struct asked *asked, struct vio_driver_tally *tally)
 {
-	const struct vio_drvq_done *next = asked->next, *const end = asked->end;
-	unsigned i;
+	const struct vio_drvq_done *const begin = done, *const end = done + n;
+	const unsigned both = vio_min(n, (unsigned)(asked->end - asked->next));
+	const struct vio_drvq_done *const ahead = done + both;
 
-	for (i = 0; i < n && done[i].len == len; i++) {
-		struct vio_buf *buf = done[i].token;
-		const uint8_t *data = buf->mem + VIO_BUF_HEADROOM;
-
-		if (next < end)
-			ask_for(next++);
-		if (vio_unlikely(buf->next != NULL ||
-				 !vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1, merged)))
-			break;
-		/* All else is as make_empty() left it. */
-		buf->len = len - VIO_NET_HDR_SIZE;
-		buf->frame_len = len - VIO_NET_HDR_SIZE;
-		vio_driver_tally_to(tally, data);
-		frames[i] = buf;
+	for (; done < ahead && done->len == len; done++) {
+		ask_for(asked->next++);
+		if (!receive_one(done->token, len, merged, tally))
+			goto out;
+		*frames++ = done->token;
 	}
-	asked->next = next;
-	return i;
+	for (; done >= ahead && done < end && done->len == len; done++) {
+		if (!receive_one(done->token, len, merged, tally))
+			goto out;
+		*frames++ = done->token;
+	}
+out:
+	return (unsigned)(done - begin);
 }
 
 /* Goes on with receive_alike() from length to length. */
@@ -477,17 +488,18 @@ static vio_cold void too_small(struct vio_driver_queue *q, const struct vio_buf 
 static vio_always_inline unsigned build_singles(struct vio_driver_queue *q, unsigned got)
 {
 	const uint32_t start = post_start(q), size_min = start + q->post_min;
-	unsigned i, n = q->map_host ? 0 : got;
+	struct vio_buf *const *next = q->bufs, *const *const end = next + (q->map_host ? 0 : got);
+	struct vio_seg *seg = q->segs;
 
-	for (i = 0; i < n; i++) {
-		struct vio_buf *buf = q->bufs[i];
+	for (; next < end; next++) {
+		struct vio_buf *buf = *next;
 
 		if (vio_unlikely(buf->size < size_min))
 			break;
 		make_empty(buf);
-		put_seg(&q->segs[i], buf, start);
+		put_seg(seg++, buf, start);
 	}
-	return i;
+	return (unsigned)(next - q->bufs);
 }
 
 /* Makes ready what is not simply a buffer by itself. */

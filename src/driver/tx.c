@@ -248,9 +248,8 @@ static vio_always_inline void build_alike(struct vio_driver_queue *q, struct bur
 
 	for (i = b->at; i < n; i++) {
 		struct vio_buf *buf = b->frames[i];
-		const struct vio_driver_alike is = vio_driver_alike(buf);
 
-		if (buf->next != NULL || is.sizes != alike.sizes || is.form != alike.form)
+		if (buf->next != NULL || !vio_driver_is_alike(buf, alike))
 			break;
 		buf->hash = seq + i;
 		segs[i].addr = buf->dma + skip;
