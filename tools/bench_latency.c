@@ -56,7 +56,7 @@ struct trip {
  */
 static unsigned alloc_buffers(void *ctx, struct vio_buf **bufs, unsigned n)
 {
-	return vio_pool_get(((struct trip *)ctx)->front.pool, bufs, n);
+	return vio_pool_take(((struct trip *)ctx)->front.pool, bufs, n);
 }
 
 static void free_buffers(void *ctx, struct vio_buf **bufs, unsigned n)

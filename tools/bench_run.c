@@ -87,7 +87,7 @@ const char *bench_mode_name(enum bench_mode mode)
  */
 static unsigned alloc_buffers(void *ctx, struct vio_buf **bufs, unsigned n)
 {
-	return vio_pool_get(((struct run *)ctx)->front.pool, bufs, n);
+	return vio_pool_take(((struct run *)ctx)->front.pool, bufs, n);
 }
 
 static void free_received(void *ctx, struct vio_buf **bufs, unsigned n)

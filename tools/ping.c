@@ -254,7 +254,7 @@ static void receive(void *ctx, struct vio_buf **frames, unsigned n)
 
 static unsigned alloc_buffers(void *ctx, struct vio_buf **bufs, unsigned n)
 {
-	return vio_pool_get(((struct ping *)ctx)->front.pool, bufs, n);
+	return vio_pool_take(((struct ping *)ctx)->front.pool, bufs, n);
 }
 
 static void free_buffers(void *ctx, struct vio_buf **bufs, unsigned n)

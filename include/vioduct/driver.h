@@ -108,7 +108,7 @@ static inline uint32_t vio_buf_room(const struct vio_buf *buf)
 
 /*
  * A pool of buffers of one size, last in first out, so that what is used next is still in the
- * cache. One thread at a time; give each thread its own. vio_pool_get() and vio_pool_put() fit the
+ * cache. One thread at a time; give each thread its own. vio_pool_take() and vio_pool_put() fit the
  * queues' alloc and free with the pool as ctx.
  */
 struct vio_pool;
@@ -124,6 +124,8 @@ VIO_API int vio_pool_create(const struct vio_host *host, uint32_t count, uint32_
 VIO_API void vio_pool_destroy(struct vio_pool *pool);
 /* Takes up to @n buffers, empty, off at VIO_BUF_HEADROOM. Returns how many. @pool: struct vio_pool. */
 VIO_API unsigned vio_pool_get(void *pool, struct vio_buf **bufs, unsigned n);
+/* The same with whatever they held before: for receive queues, which need no more. */
+VIO_API unsigned vio_pool_take(void *pool, struct vio_buf **bufs, unsigned n);
 /* Returns @n frames with all their pieces. */
 VIO_API void vio_pool_put(void *pool, struct vio_buf **bufs, unsigned n);
 /* Buffers that can be taken. */
@@ -230,7 +232,8 @@ struct vio_rxq_conf {
 	 * frames may come that are larger than one, and the device offers neither MRG_RXBUF nor
 	 * INDIRECT_DESC, a frame's worth of buffers takes as many descriptors, else one. */
 	uint32_t size;
-	/* Up to @n empty buffers for receiving, single ones; returns how many. Required. */
+	/* Up to @n buffers for receiving, single ones of which only mem, dma and size count; returns
+	 * how many. Required. */
 	unsigned (*alloc)(void *ctx, struct vio_buf **bufs, unsigned n);
 	/* Takes back buffers that hold nothing, or a dropped frame (heads of chains). Required. */
 	void (*free)(void *ctx, struct vio_buf **bufs, unsigned n);

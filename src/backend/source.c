@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "base/barrier.h"
+#include "base/copy.h"
 #include "base/endian.h"
 #include "base/fmt.h"
 #include "base/iov.h"
@@ -186,14 +187,14 @@ static void make_head(struct head *h, const struct template *t, unsigned pair, u
 	vio_put_be16(h->bytes + UDP_AT, (uint16_t)(1024 + pair));
 }
 
-/* Makes what is a copy of @h, whose upper part is right, at @frame frame @sequence. */
-static vio_always_inline void put_number(const struct head *h, uint8_t *frame, uint64_t sequence)
+/* Makes what is a copy of a head at @frame frame @sequence, whose upper part is in @base. */
+static vio_always_inline void put_number(uint32_t base, uint8_t *frame, uint64_t sequence)
 {
 	uint64_t be_sequence = vio_be64(sequence);
 	uint32_t sum;
 	uint16_t csum;
 
-	sum = h->base + vio_be16((uint16_t)sequence);
+	sum = base + vio_be16((uint16_t)sequence);
 	csum = (uint16_t) ~(sum + (sum >> 16));
 	if (vio_unlikely(csum == 0))
 		csum = 0xffff; /* RFC 768: 0 would mean that there is none */
@@ -205,7 +206,7 @@ static vio_always_inline void number(struct head *h, uint8_t *frame, uint64_t se
 {
 	if (vio_unlikely(sequence >> 16 != h->upper))
 		set_upper(h, sequence >> 16);
-	put_number(h, frame, sequence);
+	put_number(h->base, frame, sequence);
 }
 
 /* A frame that is shorter than a head, or whose room is in pieces. */
@@ -242,6 +243,8 @@ static vio_always_inline void fill(struct head *h, uint64_t sequence, struct vio
 static unsigned fill_small(struct head *h, uint64_t sequence, const struct vio_frame *room,
 			   unsigned n)
 {
+	const vio_words16 *const head = (const vio_words16 *)h->bytes;
+	const vio_words16 a = head[0], b = head[1], c = head[2], d = head[3];
 	unsigned i;
 
 	n = (unsigned)vio_min(n, 0x10000 - (sequence & 0xffff));
@@ -249,11 +252,16 @@ static unsigned fill_small(struct head *h, uint64_t sequence, const struct vio_f
 		set_upper(h, sequence >> 16);
 	for (i = 0; i < n; i++, room++) {
 		const struct vio_iov *iov = room->iov;
+		vio_words16 *to;
 
 		if (vio_unlikely(room->len != HEAD_BYTES || iov->len < HEAD_BYTES))
 			break;
-		memcpy(iov->base, h->bytes, HEAD_BYTES);
-		put_number(h, iov->base, sequence++);
+		to = iov->base;
+		to[0] = a;
+		to[1] = b;
+		to[2] = c;
+		to[3] = d;
+		put_number(h->base, iov->base, sequence++);
 	}
 	return i;
 }

@@ -109,8 +109,8 @@ struct vio_tx_scratch {
 
 /* A frame reserved for a guest. */
 struct vio_rx_slot {
-	void *header;	/* where its net header goes, in one piece; NULL: see rx.split_header */
-	uint16_t first; /* its chains: [first, first + count) */
+	uint8_t *header; /* where its net header goes, in one piece; NULL: see rx.split_header */
+	uint16_t first;	 /* its chains: [first, first + count) */
 	uint16_t count;
 };
 

@@ -90,14 +90,27 @@ void vio_pool_destroy(struct vio_pool *pool)
 	host->free(host->ctx, pool, sizeof(*pool));
 }
 
+/* The last @n of the stack, or as many as there are; the stack ends before them. */
+static vio_always_inline struct vio_buf *const *take_last(struct vio_pool *pool, unsigned *n)
+{
+	*n = vio_min(*n, pool->top);
+	pool->top -= *n;
+	return pool->stack + pool->top;
+}
+
+unsigned vio_pool_take(void *ctx, struct vio_buf **bufs, unsigned n)
+{
+	struct vio_buf *const *from = take_last(ctx, &n);
+
+	memcpy(bufs, from, n * sizeof(*bufs));
+	return n;
+}
+
 unsigned vio_pool_get(void *ctx, struct vio_buf **bufs, unsigned n)
 {
-	struct vio_pool *pool = ctx;
-	struct vio_buf *const *next;
+	struct vio_buf *const *next = take_last(ctx, &n);
 	struct vio_buf **end;
 
-	n = vio_min(n, pool->top);
-	next = pool->stack + pool->top - n;
 	for (end = bufs + n; bufs < end;) {
 		struct vio_buf *buf = *next++;
 
@@ -109,7 +122,6 @@ unsigned vio_pool_get(void *ctx, struct vio_buf **bufs, unsigned n)
 		memset(&buf->meta, 0, sizeof(buf->meta));
 		*bufs++ = buf;
 	}
-	pool->top -= n;
 	return n;
 }
 

@@ -29,29 +29,31 @@ static vio_always_inline uint32_t vio_net_hdr_tail(uint16_t buffers)
 }
 
 /* Whether the header of VIO_NET_HDR_SIZE bytes at @wire says only that the frame is in @buffers
- * buffers; without @merged it may say any number, for there is one. Reads it once. */
-static vio_always_inline bool vio_net_hdr_says_only(const void *wire, uint16_t buffers, bool merged)
+ * buffers; without @merged it may say any number, for there is one. Reads what counts once. */
+static vio_always_inline bool vio_net_hdr_says_only(const uint8_t *wire, uint16_t buffers,
+						    bool merged)
 {
-	const uint32_t mask = merged ? UINT32_MAX : vio_le32(UINT16_MAX);
-	uint64_t low;
-	uint32_t tail;
+	uint16_t number;
 
-	memcpy(&low, wire, sizeof(low));
-	memcpy(&tail, (const uint8_t *)wire + sizeof(low), sizeof(tail));
-	return low == 0 && ((tail ^ vio_net_hdr_tail(buffers)) & mask) == 0;
+	memcpy(&number, wire + offsetof(struct vio_net_hdr, num_buffers), sizeof(number));
+	return vio_net_hdr_plain(wire) && (number == vio_le16(buffers) || vio_unlikely(!merged));
 }
 
-/* Makes it say that. A header that does already is not written: its cache line then stays with both
- * sides. */
-static vio_always_inline void vio_net_hdr_say_only(void *wire, uint16_t buffers)
+/* Makes all of it say that. A header that does already is not written: its cache line then stays with
+ * both sides. */
+static vio_always_inline void vio_net_hdr_say_only(uint8_t *wire, uint16_t buffers)
 {
 	const uint64_t nothing = 0;
 	const uint32_t tail = vio_net_hdr_tail(buffers);
+	uint64_t is;
+	uint32_t is_tail;
 
-	if (vio_likely(vio_net_hdr_says_only(wire, buffers, true)))
+	memcpy(&is, wire, sizeof(is));
+	memcpy(&is_tail, wire + sizeof(is), sizeof(is_tail));
+	if (vio_likely(is == nothing && is_tail == tail))
 		return;
 	memcpy(wire, &nothing, sizeof(nothing));
-	memcpy((uint8_t *)wire + sizeof(nothing), &tail, sizeof(tail));
+	memcpy(wire + sizeof(nothing), &tail, sizeof(tail));
 }
 
 #endif
