@@ -198,90 +198,125 @@ static vio_always_inline uint32_t reap_each(const struct ring_desc *desc, struct
 	return i;
 }
 
-/*
- * The descriptor where the next used one goes is of a batch (virtio 1.4, 2.8.8), which ends with the
- * buffer that it names. Returns 0 and remembers the batch when there is one; else the reason,
- * negative, why it can't be among the @left descriptors that are published.
- */
-static int open_batch(struct packed_drvq *q, struct packed_pos at, uint32_t left)
+/* Goes on with @b over plain buffers that are returned each by itself, up to the end of the ring. */
+static vio_always_inline void reap_some(struct packed_drvq *q, struct burst *b)
 {
-	uint64_t meta = load_used(&q->desc[at.off], q->platform);
-	uint32_t id = packed_meta_id(meta);
+	const uint32_t owner = packed_used_bits(b->at.wrap), off = b->at.off;
+	uint32_t run = packed_run(b->at, vio_min((uint32_t)(b->end - b->done), b->left), q->q.num);
+	uint32_t done = 0;
+
+	if (q->vector)
+		done = q->vector->packed_reap_in_order(&q->desc[off], owner, &q->slots[off], off,
+						       b->done, run);
+	done += reap_each(q->desc, q->slots, off + done, owner, q->platform, b->done + done,
+			  run - done);
+	b->done += done;
+	b->left -= done;
+	b->at = packed_forward(b->at, done, q->q.num);
+}
+
+/*
+ * The used descriptor with @meta, where the next one goes, is of a batch (virtio 1.4, 2.8.8), which
+ * ends with the buffer that it names. Returns 0 and remembers the batch when there is one; else the
+ * reason, negative, why it can't be among what @b has left.
+ */
+static int open_batch(struct packed_drvq *q, const struct burst *b, uint64_t meta)
+{
+	uint32_t id = packed_meta_id(meta), left = b->left;
 	int why;
 
-	if (!packed_is_used(meta, at.wrap))
-		return not_used(meta, at.wrap);
 	if (id < q->q.num)
-		left -= vio_min(left, ahead_of(q, at.off, id));
+		left -= vio_min(left, ahead_of(q, b->at.off, id));
 	why = judge_used(q, meta, left, &q->batch_len);
 	if (why == 0)
 		q->batch_id = id;
 	return why;
 }
 
-/* Reaps of the batch that is open, up to @n. Returns how many. */
-static vio_always_inline unsigned reap_batch(struct packed_drvq *q, struct packed_pos *at,
-					     struct vio_drvq_done *done, unsigned n)
+/*
+ * Takes buffers of one descriptor, up to @n, from @slots on, of which the device said nothing: they
+ * count as used to their end. Stops before any that is not as plain as that. Returns how many.
+ */
+static vio_always_inline uint32_t take_plain(const struct ring_vector *vector,
+					     struct ring_slot *slots, struct vio_drvq_done *done,
+					     uint32_t n)
 {
-	const uint32_t last = q->batch_id;
-	struct ring_slot *slot;
-	uint32_t off;
-	unsigned i;
+	uint32_t i = vector ? vector->packed_take(slots, done, n) : 0;
 
-	for (i = 0; i < n;) {
-		off = at->off;
-		slot = &q->slots[off];
-		done[i].token = slot->token;
-		/* Those that were skipped count as used to their end. */
-		done[i].len = slot->in_len;
-		*at = packed_forward(*at, free_slot(q, slot), q->q.num);
-		i++;
-		if (off == last) {
-			done[i - 1].len = q->batch_len;
-			q->batch_id = NO_ID;
-			break;
-		}
+	for (; i < n && slots[i].shape == RING_SHAPE_ONE; i++) {
+		done[i].token = slots[i].token;
+		done[i].len = slots[i].in_len;
+		slots[i].token = NULL;
 	}
 	return i;
+}
+
+/* Goes on with @b over the batch that is open. */
+static vio_always_inline void reap_batch(struct packed_drvq *q, struct burst *b)
+{
+	/* Descriptors in front of those of the last, which has one at least. */
+	uint32_t in_front = ahead_of(q, b->at.off, q->batch_id), step = 0, run, count;
+
+	while (b->done < b->end && step <= in_front) {
+		struct ring_slot *slot = &q->slots[b->at.off];
+
+		if (slot->shape == RING_SHAPE_ONE) {
+			run = vio_min((uint32_t)(b->end - b->done), in_front - step + 1);
+			run = packed_run(b->at, run, q->q.num);
+			run = count = take_plain(q->vector, slot, b->done, run);
+		} else {
+			*b->done = (struct vio_drvq_done){ slot->token, slot->in_len };
+			count = free_slot(q, slot);
+			run = 1;
+		}
+		b->done += run;
+		b->at = packed_forward(b->at, count, q->q.num);
+		step += count;
+	}
+	b->left -= step;
+	if (step > in_front) {
+		b->done[-1].len = q->batch_len;
+		q->batch_id = NO_ID;
+	}
+}
+
+/* Goes on with @b where no batch is open. Returns 0 or why it could not; nothing is reaped and no
+ * batch open when there is nothing used. */
+static vio_always_inline int reap_next(struct packed_drvq *q, struct burst *b)
+{
+	const struct ring_desc *desc = &q->desc[b->at.off];
+	const struct vio_drvq_done *const from = b->done;
+	const uint64_t meta = load_used(desc, q->platform);
+
+	if (!packed_is_used(meta, b->at.wrap))
+		return not_used(meta, b->at.wrap);
+	if (packed_meta_id(meta) == b->at.off && q->slots[b->at.off].shape == RING_SHAPE_ONE)
+		reap_some(q, b);
+	return b->done > from ? 0 : open_batch(q, b, meta);
 }
 
 int vio_packed_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
 {
 	struct packed_drvq *q = packed(base);
-	uint32_t num = q->q.num, left = published(q), before = left;
-	struct packed_pos at = q->used;
-	unsigned i = 0;
+	const uint32_t before = published(q);
+	struct burst b = { .at = q->used, .left = before, .done = done, .end = done + n };
 	int why = 0;
 
-	while (i < n && left > 0) {
-		if (q->batch_id == NO_ID) {
-			uint32_t run = packed_run(at, vio_min(n - i, left), num), each;
+	packed_ask(&q->desc[b.at.off], packed_used_bits(b.at.wrap),
+		   packed_run(b.at, vio_min(n, before), q->q.num));
+	while (b.done < b.end && b.left > 0) {
+		const struct vio_drvq_done *const from = b.done;
 
-			const uint32_t owner = packed_used_bits(at.wrap);
-
-			packed_ask(&q->desc[at.off], owner, run);
-			each = q->vector ? q->vector->packed_reap_in_order(&q->desc[at.off], owner,
-									   &q->slots[at.off],
-									   at.off, done + i, run) :
-					   0;
-			each += reap_each(q->desc, q->slots, at.off + each, owner, q->platform,
-					  done + i + each, run - each);
-			i += each;
-			left -= each;
-			at = packed_forward(at, each, num);
-			if (each == run)
-				continue;
-			why = open_batch(q, at, left);
-			if (q->batch_id == NO_ID)
-				break;
-		}
-		struct packed_pos from = at;
-
-		i += reap_batch(q, &at, done + i, n - i);
-		left -= at.wrap == from.wrap ? at.off - from.off : at.off + num - from.off;
+		if (q->batch_id == NO_ID)
+			why = reap_next(q, &b);
+		if (q->batch_id != NO_ID)
+			reap_batch(q, &b);
+		if (b.done == from)
+			break;
 	}
-	q->used = at;
-	q->q.free += before - left;
-	q->q.in_flight -= i;
-	return reap_end(q, i, why);
+	n = (unsigned)(b.done - done);
+	q->used = b.at;
+	q->q.free += before - b.left;
+	q->q.in_flight -= n;
+	return reap_end(q, n, why);
 }

@@ -452,10 +452,14 @@ static int split_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, u
  */
 static int find_batch(const struct split_drvq *q, uint32_t used_idx, uint32_t id, uint32_t len)
 {
-	uint32_t i = 0, ready = (uint16_t)(q->used_seen - used_idx);
+	const uint16_t *const heads = q->avail_ids;
+	uint32_t ready = (uint16_t)(q->used_seen - used_idx);
+	/* Heads mostly follow one another; none of those in flight is there twice. */
+	uint32_t i = (id - heads[used_idx & q->mask]) & q->mask;
 
-	while (i < ready && q->avail_ids[(used_idx + i) & q->mask] != id)
-		i++;
+	if (i >= ready || heads[(used_idx + i) & q->mask] != id)
+		for (i = 0; i < ready && heads[(used_idx + i) & q->mask] != id; i++)
+			;
 	if (vio_unlikely(i == ready)) {
 		/* In flight, but not among as many as the used index says. */
 		if (id <= q->mask && q->slots[id].token)
@@ -478,44 +482,93 @@ static vio_always_inline int open_batch(struct split_drvq *q, uint32_t used_idx)
 	return find_batch(q, used_idx, id, q->batch_len);
 }
 
+/*
+ * Takes buffers of one descriptor of which the device said nothing, as far as none goes round the
+ * end of a ring and the kernel likes them: they count as used to their end. Their heads go to
+ * free_ids[@tail] and on. Returns how many.
+ */
+static vio_always_inline uint32_t take_vector(struct split_drvq *q, uint32_t used_idx,
+					      uint32_t tail, struct vio_drvq_done *done, uint32_t n)
+{
+	uint32_t pos = used_idx & q->mask, to = tail & q->mask;
+
+	if (!q->vector || n < RING_VECTOR)
+		return 0;
+	return q->vector->split_take(q->slots, &q->avail_ids[pos], &q->free_ids[to], done,
+				     vio_min(n, q->q.num - vio_max(pos, to)));
+}
+
+/* Takes the buffer with head @head, which counts as used to its end. Its descriptors go to
+ * free_ids[@tail] and on; returns where the next ones go. */
+static vio_always_inline uint32_t take_one(struct split_drvq *q, uint32_t head, uint32_t tail,
+					   struct vio_drvq_done *done)
+{
+	struct ring_slot *slot = &q->slots[head];
+
+	done->token = slot->token;
+	done->len = slot->in_len;
+	slot->token = NULL;
+	q->free_ids[tail & q->mask] = (uint16_t)head;
+	if (vio_unlikely(slot->shape != RING_SHAPE_ONE))
+		tail = free_chain(q, head, tail);
+	return tail + 1;
+}
+
+/* Takes the oldest buffers in flight, up to @n, of which the device said nothing; at least one.
+ * Returns how many. */
+static vio_always_inline uint32_t take_some(struct split_drvq *q, uint32_t used_idx, uint32_t *tail,
+					    struct vio_drvq_done *done, uint32_t n)
+{
+	uint32_t i = take_vector(q, used_idx, *tail, done, n), to = *tail + i;
+
+	/* Four that the kernel does not like are as good as a tail that is too short. */
+	n = vio_min(n, q->vector ? i + RING_VECTOR : n);
+	for (; i < n; i++)
+		to = take_one(q, q->avail_ids[(used_idx + i) & q->mask], to, &done[i]);
+	*tail = to;
+	return i;
+}
+
+/* Whether the next used entry is of the next buffer: the device returns each by itself. */
+static vio_always_inline bool is_next(const struct split_drvq *q, uint32_t used_idx)
+{
+	uint32_t pos = used_idx & q->mask;
+
+	return vio_le32(vio_load(&q->used->ring[pos].id)) == q->avail_ids[pos];
+}
+
 static int split_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done, unsigned n)
 {
 	struct split_drvq *q = split(base);
-	struct ring_slot *const slots = q->slots;
-	uint16_t *const free_ids = q->free_ids;
-	const uint32_t mask = q->mask;
-	uint32_t used_idx = q->used_idx, tail = q->free_tail, first = tail;
+	uint32_t used_idx = q->used_idx, tail = q->free_tail, first = tail, some;
 	int batch = q->batch_left, ready = reap_ready(q, n);
 	unsigned i = 0;
 
 	if (vio_unlikely(ready < 0))
 		return ready;
 	n = (unsigned)ready;
-	/* Devices that return each buffer of a batch by itself, in its order. */
-	if (q->vector && batch == 0) {
+	if (q->vector && batch == 0 && n >= RING_VECTOR && is_next(q, used_idx)) {
 		i = reap_vector(q, used_idx, tail, done, n, true);
 		used_idx += i;
 		tail += i;
 	}
-	for (; i < n; i++) {
-		uint32_t head = q->avail_ids[used_idx & mask];
-		struct ring_slot *slot = &slots[head];
-
-		if (batch == 0) {
+	while (i < n) {
+		if (batch == 0)
 			batch = open_batch(q, used_idx);
-			if (vio_unlikely(batch < 0))
-				break;
+		if (batch == 1) {
+			some = 1;
+			tail = take_one(q, q->avail_ids[used_idx & q->mask], tail, &done[i]);
+		} else if (vio_likely(batch > 0)) {
+			some = take_some(q, used_idx, &tail, &done[i],
+					 vio_min(n - i, (unsigned)batch));
+		} else {
+			break;
 		}
-		batch--;
-		done[i].token = slot->token;
-		/* Those that were skipped count as used to their end. */
-		done[i].len = batch == 0 ? q->batch_len : slot->in_len;
-		slot->token = NULL;
-		free_ids[tail & mask] = (uint16_t)head;
-		if (vio_unlikely(slot->shape != RING_SHAPE_ONE))
-			tail = free_chain(q, head, tail);
-		tail++;
-		used_idx++;
+		i += some;
+		used_idx += some;
+		batch -= (int)some;
+		if (batch == 0)
+			done[i - 1].len = q->batch_len;
 	}
 	if (vio_unlikely(batch < 0 && i == 0)) {
 		vio_drvq_break(&q->q, (enum vio_vq_error) - batch);

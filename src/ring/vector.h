@@ -62,6 +62,8 @@ struct ring_vector {
 	uint32_t (*packed_reap_in_order)(const struct ring_desc *desc, uint32_t owner,
 					 struct ring_slot *slots, uint32_t id,
 					 struct vio_drvq_done *done, uint32_t n);
+	/* As take_plain() in packed_reap.c. */
+	uint32_t (*packed_take)(struct ring_slot *slots, struct vio_drvq_done *done, uint32_t n);
 	/* As pop_plain() in split_device.c. */
 	uint32_t (*split_pop)(const struct ring_desc *desc, uint32_t mask, const uint16_t *heads,
 			      uint8_t *taken, const struct vio_mem_region *r,
@@ -79,6 +81,9 @@ struct ring_vector {
 	uint32_t (*split_reap)(const uint64_t *used, uint32_t mask, struct ring_slot *slots,
 			       const uint16_t *order, uint16_t *ids, struct vio_drvq_done *done,
 			       uint32_t n);
+	/* As take_some() in split_driver.c. */
+	uint32_t (*split_take)(struct ring_slot *slots, const uint16_t *order, uint16_t *ids,
+			       struct vio_drvq_done *done, uint32_t n);
 };
 
 /* One for each level but scalar; vector_x86.c and vector_neon.c. */

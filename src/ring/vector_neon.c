@@ -399,6 +399,37 @@ BODY bool take_slots(struct ring_slot *slots, struct four len, struct vio_drvq_d
 	return true;
 }
 
+/* The same for four of which nothing was said: what was posted is their length. They are in flight. */
+BODY bool take_unsaid(struct ring_slot *slots, struct vio_drvq_done *done)
+{
+	const pair plain = two(0, (uint64_t)RING_SHAPE_ONE << 32),
+		   token_len = two(UINT64_MAX, LOW_32);
+	pair s[RING_VECTOR], odd = all(0);
+	unsigned k;
+
+	for (k = 0; k < RING_VECTOR; k++) {
+		s[k] = load(&slots[k]);
+		odd = vorrq_u64(odd, veorq_u64(s[k], plain));
+	}
+	if (!is_zero(vandq_u64(odd, two(0, ~LOW_32))))
+		return false;
+	for (k = 0; k < RING_VECTOR; k++) {
+		store(&slots[k], all(0));
+		store(&done[k], vandq_u64(s[k], token_len));
+	}
+	return true;
+}
+
+static uint32_t packed_take(struct ring_slot *slots, struct vio_drvq_done *done, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR)
+		if (!take_unsaid(&slots[i], &done[i]))
+			break;
+	return i;
+}
+
 /* The descriptor of one segment with @above its length. */
 BODY pair make_desc(const struct vio_seg *seg, uint64_t above)
 {
@@ -555,6 +586,21 @@ static uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot
 	return i;
 }
 
+static uint32_t split_take(struct ring_slot *slots, const uint16_t *order, uint16_t *ids,
+			   struct vio_drvq_done *done, uint32_t n)
+{
+	size_t i, end = n & ~(RING_VECTOR - 1);
+
+	for (i = 0; i < end; i += RING_VECTOR) {
+		const uint64_t four = *(const any_u64 *)(const void *)&order[i];
+
+		if (!follow(four) || !take_unsaid(&slots[(uint16_t)four], &done[i]))
+			break;
+		*(any_u64 *)(void *)&ids[i] = four;
+	}
+	return (uint32_t)i;
+}
+
 const struct ring_vector vio_ring_neon = {
 	.packed_pop = packed_pop,
 	.packed_push = packed_push,
@@ -562,10 +608,12 @@ const struct ring_vector vio_ring_neon = {
 	.packed_reap = packed_reap,
 	.packed_add_in_order = packed_add_in_order,
 	.packed_reap_in_order = packed_reap_in_order,
+	.packed_take = packed_take,
 	.split_pop = split_pop,
 	.split_push = split_push,
 	.split_add = split_add,
 	.split_reap = split_reap,
+	.split_take = split_take,
 };
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "base/bits.h"
 #include "ring/vector.h"
 
 #define LOW_32	    UINT64_C(0xffffffff)
@@ -14,6 +15,14 @@
 
 /* Four 16-bit numbers that follow one another from @first on, as they lie in memory. */
 #define FOLLOWING(first) ((first)*UINT64_C(0x0001000100010001) + UINT64_C(0x0003000200010000))
+
+/* Whether the four in @ids do. */
+static vio_always_inline bool follow(uint64_t ids)
+{
+	const uint64_t all = ids - FOLLOWING(0);
+
+	return (all >> 16 | all << 48) == all;
+}
 
 typedef uint64_t any_u64 __attribute__((may_alias, aligned(2)));
 typedef uint32_t any_u32 __attribute__((may_alias, aligned(1)));

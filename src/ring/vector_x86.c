@@ -42,6 +42,12 @@ BODY __m256i all(uint64_t x)
 	return _mm256_set1_epi64x((long long)x);
 }
 
+/* @a and @b in turns. */
+BODY __m256i pairs(uint64_t a, uint64_t b)
+{
+	return _mm256_setr_epi64x((long long)a, (long long)b, (long long)a, (long long)b);
+}
+
 BODY __m256i two(__m128i a, __m128i b)
 {
 	return _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
@@ -327,6 +333,34 @@ BODY bool take_slots(struct ring_slot *slots, __m256i len, struct vio_drvq_done 
 	return true;
 }
 
+/* The same for four of which nothing was said: what was posted is their length. They are in flight. */
+BODY bool take_unsaid(struct ring_slot *slots, struct vio_drvq_done *done)
+{
+	const __m256i plain = pairs(0, (uint64_t)RING_SHAPE_ONE << 32);
+	const __m256i token_len = pairs(UINT64_MAX, LOW_32);
+	const __m256i s01 = load(&slots[0]), s23 = load(&slots[2]);
+	const __m256i odd =
+		_mm256_or_si256(_mm256_xor_si256(s01, plain), _mm256_xor_si256(s23, plain));
+
+	if (!_mm256_testz_si256(odd, pairs(0, ~LOW_32)))
+		return false;
+	store(&slots[0], _mm256_setzero_si256());
+	store(&slots[2], _mm256_setzero_si256());
+	store(&done[0], _mm256_and_si256(s01, token_len));
+	store(&done[2], _mm256_and_si256(s23, token_len));
+	return true;
+}
+
+BODY uint32_t packed_take(struct ring_slot *slots, struct vio_drvq_done *done, uint32_t n)
+{
+	size_t i, end = n & ~(RING_VECTOR - 1);
+
+	for (i = 0; i < end; i += RING_VECTOR)
+		if (!take_unsaid(&slots[i], &done[i]))
+			break;
+	return (uint32_t)i;
+}
+
 /* Four descriptors of ids from @id on. */
 BODY void packed_add_four(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
 			  uint64_t id, const struct vio_seg *segs, const void *tokens)
@@ -479,6 +513,21 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 	return i;
 }
 
+BODY uint32_t split_take(struct ring_slot *slots, const uint16_t *order, uint16_t *ids,
+			 struct vio_drvq_done *done, uint32_t n)
+{
+	size_t i, end = n & ~(RING_VECTOR - 1);
+
+	for (i = 0; i < end; i += RING_VECTOR) {
+		const uint64_t four = *(const any_u64 *)(const void *)&order[i];
+
+		if (!follow(four) || !take_unsaid(&slots[(uint16_t)four], &done[i]))
+			break;
+		*(any_u64 *)(void *)&ids[i] = four;
+	}
+	return (uint32_t)i;
+}
+
 /* ---- One set for each level ----------------------------------------------------------------- */
 
 #define PACKED_POP_ARGS                                                        \
@@ -497,6 +546,7 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 #define PACKED_REAP_IN_ORDER_ARGS                                               \
 	const struct ring_desc *d, uint32_t o, struct ring_slot *s, uint32_t i, \
 		struct vio_drvq_done *e, uint32_t n
+#define PACKED_TAKE_ARGS struct ring_slot *s, struct vio_drvq_done *e, uint32_t n
 #define SPLIT_POP_ARGS                                                        \
 	const struct ring_desc *d, uint32_t m, const uint16_t *h, uint8_t *k, \
 		const struct vio_mem_region *r, struct vio_chain *c, struct vio_iov *v, uint32_t n
@@ -508,6 +558,9 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 #define SPLIT_REAP_ARGS                                                                     \
 	const uint64_t *u, uint32_t m, struct ring_slot *s, const uint16_t *h, uint16_t *i, \
 		struct vio_drvq_done *e, uint32_t n
+
+#define SPLIT_TAKE_ARGS \
+	struct ring_slot *s, const uint16_t *h, uint16_t *i, struct vio_drvq_done *e, uint32_t n
 
 #define KERNEL(target, level, name, args, call)     \
 	target static uint32_t name##_##level(args) \
@@ -523,10 +576,12 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 	KERNEL(target, level, packed_add_in_order, PACKED_ADD_IN_ORDER_ARGS,                       \
 	       (d, f, s, i, g, t, n))                                                              \
 	KERNEL(target, level, packed_reap_in_order, PACKED_REAP_IN_ORDER_ARGS, (d, o, s, i, e, n)) \
+	KERNEL(target, level, packed_take, PACKED_TAKE_ARGS, (s, e, n))                            \
 	KERNEL(target, level, split_pop, SPLIT_POP_ARGS, (d, m, h, k, r, c, v, n))                 \
 	KERNEL(target, level, split_push, SPLIT_PUSH_ARGS, (u, w, k, c, n))                        \
 	KERNEL(target, level, split_add, SPLIT_ADD_ARGS, (d, w, s, i, h, x, f, g, t, n))           \
 	KERNEL(target, level, split_reap, SPLIT_REAP_ARGS, (u, m, s, h, i, e, n))                  \
+	KERNEL(target, level, split_take, SPLIT_TAKE_ARGS, (s, h, i, e, n))                        \
 	const struct ring_vector vio_ring_##level = {                                              \
 		.packed_pop = packed_pop_##level,                                                  \
 		.packed_push = packed_push_##level,                                                \
@@ -534,10 +589,12 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 		.packed_reap = packed_reap_##level,                                                \
 		.packed_add_in_order = packed_add_in_order_##level,                                \
 		.packed_reap_in_order = packed_reap_in_order_##level,                              \
+		.packed_take = packed_take_##level,                                                \
 		.split_pop = split_pop_##level,                                                    \
 		.split_push = split_push_##level,                                                  \
 		.split_add = split_add_##level,                                                    \
 		.split_reap = split_reap_##level,                                                  \
+		.split_take = split_take_##level,                                                  \
 	}
 
 KERNELS(AVX2, avx2);

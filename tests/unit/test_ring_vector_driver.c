@@ -379,6 +379,130 @@ static void test_driver_twins(void **state)
 	assert_true(reasons[VIO_VQ_BAD_USED_LEN] > 0);
 }
 
+/* ---- Batches of a device that works in order ------------------------------------------------- */
+
+/* What was added and has to come back, in this order. */
+struct due {
+	void *token;
+	uint32_t in_len;
+};
+
+struct batches {
+	struct dev_hand hand;
+	struct due due[MAX_NUM + BURST];
+	unsigned nr_due, nr_used; /* of those due, the first were used, */
+	unsigned to_last;	  /* and so many of them, of one batch, were not reaped yet */
+	uint32_t last_len;	  /* written into the last of these */
+	unsigned cut, whole;	  /* bursts that ended within a batch, and batches */
+};
+
+/* Adds and publishes singles, or here and there a list among them. */
+static void add_for_batch(struct twins *t, struct batches *b)
+{
+	struct vio_seg segs[BURST];
+	struct vio_drvq_buf list;
+	void *tokens[BURST];
+	unsigned k, i, n = one_in(4) ? 1 : 1 + rnd(BURST);
+	bool write = one_in(2);
+	int ret[2];
+
+	for (i = 0; i < n; i++) {
+		segs[i] = (struct vio_seg){ BASE + DATA, 1 + rnd(2000) };
+		tokens[i] = make_token(&b->hand);
+	}
+	list = (struct vio_drvq_buf){ .segs = segs, .token = tokens[0] };
+	*(write ? &list.in_num : &list.out_num) = (uint16_t)(1 + rnd(3));
+	for (i = 1; n == 1 && i < 3; i++)
+		segs[i] = segs[0];
+	for (k = 0; k < 2; k++) {
+		ret[k] = n == 1 ? vio_drvq_add_burst(t->s[k].drv, &list, 1) :
+				  vio_drvq_add_singles(t->s[k].drv, segs, tokens, n, write);
+		vio_drvq_publish(t->s[k].drv);
+	}
+	assert_twins(t, "added", ret[0], ret[1]);
+	for (i = 0; i < (unsigned)ret[0]; i++) {
+		uint32_t len = n == 1 ? list.in_num * segs[0].len : write ? segs[i].len : 0;
+
+		b->due[b->nr_due++] = (struct due){ tokens[i], len };
+	}
+}
+
+/* Uses some of what was published, as one batch. */
+static void use_batch(struct twins *t, struct batches *b)
+{
+	struct dev_hand *d = &b->hand;
+	uint32_t slots = 0;
+	unsigned i, n;
+
+	see(t, d);
+	if (d->nr_seen == 0 || b->to_last > 0)
+		return;
+	n = 1 + rnd(d->nr_seen);
+	for (i = 0; i < n; i++)
+		slots += d->seen[i].slots;
+	b->last_len = rnd(d->seen[n - 1].in_len + 1ull);
+	put_used(t, d, (struct vio_virtq_used_elem){ d->seen[n - 1].id, b->last_len }, n, slots);
+	if (!t->packed)
+		put16(t, t->device + 2, d->used_idx);
+	d->nr_seen -= n;
+	memmove(&d->seen[0], &d->seen[n], d->nr_seen * sizeof(d->seen[0]));
+	b->to_last = n;
+	b->whole++;
+}
+
+static void reap_batches(struct twins *t, struct batches *b)
+{
+	struct vio_drvq_done done[2][BURST];
+	unsigned k, i, n = 1 + rnd(BURST), want = n < b->to_last ? n : b->to_last;
+
+	for (k = 0; k < 2; k++)
+		assert_int_equal(vio_drvq_reap_burst(t->s[k].drv, done[k], n), want);
+	for (i = 0; i < want; i++)
+		for (k = 0; k < 2; k++) {
+			bool last = i + 1 == b->to_last;
+
+			assert_ptr_equal(done[k][i].token, b->due[i].token);
+			assert_int_equal(done[k][i].len, last ? b->last_len : b->due[i].in_len);
+		}
+	b->to_last -= want;
+	b->nr_due -= want;
+	b->cut += b->to_last > 0;
+	memmove(&b->due[0], &b->due[want], b->nr_due * sizeof(b->due[0]));
+}
+
+static struct batches *all_batches;
+
+static void live_batches(struct twins *t)
+{
+	struct batches *b = all_batches;
+
+	t->hostile = false;
+	open_twins(t, false);
+	memset(b, 0, offsetof(struct batches, cut));
+	open_drivers(t, &b->hand);
+	for (t->step = 0; t->step < STEPS; t->step++) {
+		add_for_batch(t, b);
+		use_batch(t, b);
+		while (one_in(4) == 0 && b->to_last > 0)
+			reap_batches(t, b);
+		assert_same_driver(t);
+	}
+	assert_twins(t, "no error", VIO_VQ_OK, vio_drvq_error(t->s[1].drv));
+	detach_all(t);
+	close_twins(t);
+}
+
+/* Whatever the batch has in it, and wherever it is cut or goes round the end of the ring: all come
+ * back in order, those that were skipped as used to their end, the last with what was said. */
+static void test_batches(void **state)
+{
+	static struct batches b;
+
+	all_batches = &b;
+	live_all(ring_format(state), live_batches);
+	assert_true(b.whole > 1000 && b.cut > 1000);
+}
+
 /* Uses @ids in this order, a byte each, of those that are published. */
 static void use_ids(struct twins *t, struct dev_hand *d, const char *ids, unsigned n)
 {
@@ -538,6 +662,7 @@ int main(void)
 {
 	static const struct ring_test tests[] = {
 		RING_TEST(test_driver_twins, RING_RUN_ALL),
+		RING_TEST(test_batches, RING_RUN_IN_ORDER),
 		RING_TEST(test_id_behind_the_last, RING_RUN_PACKED),
 		RING_TEST(test_ids_read_once, RING_RUN_SPLIT_IN_ORDER),
 	};
