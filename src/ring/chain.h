@@ -104,6 +104,12 @@ static vio_always_inline bool chain_set_two(const struct vio_mem_region *r, stru
 	return true;
 }
 
+/* Whether the device has nothing to say of the four @chains: it may not write into any of them. */
+static vio_always_inline bool chain_four_read(const struct vio_chain *chains)
+{
+	return (chains[0].in_num | chains[1].in_num | chains[2].in_num | chains[3].in_num) == 0;
+}
+
 /* ---- Walking -------------------------------------------------------------------------------- */
 
 /* Appends a buffer. Returns 0 or as a walk ends. */

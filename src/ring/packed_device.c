@@ -315,26 +315,30 @@ struct returns {
 	uint32_t laps;	   /* descriptors of the ring, once it went round */
 };
 
-/* Returns @chains up to @end; what may be skipped with @in_order is, but for those before @keep. */
+/* Returns @chains up to @end; with @in_order what may be skipped is, but for the last. */
 static vio_always_inline void push_some(struct packed_devq *q, struct returns *r,
 					const struct vio_chain *chain, const struct vio_chain *end,
-					const struct vio_chain *keep, const bool in_order)
+					const bool in_order)
 {
 	struct ring_desc *const desc = q->desc;
 	const uint32_t num = q->q.num;
 
+	/*
+	 * With IN_ORDER one descriptor may stand for several buffers (virtio 1.4, 2.8.8): it names
+	 * the last of them and lies where that of the first would be. Buffers that are skipped count
+	 * as used to their end, so they could be those that the device has filled; but drivers that
+	 * look for every writable buffer's descriptor are common, so only those are skipped that
+	 * there is nothing to say of.
+	 */
+	if (in_order)
+		for (; end - chain > 4 && chain_four_read(chain); chain += 4)
+			r->off += (uint32_t)chain[0].slots + chain[1].slots + chain[2].slots +
+				  chain[3].slots;
 	for (; chain < end; chain++) {
 		uint32_t written = chain->written;
 
 		r->off += chain->slots;
-		/*
-		 * With IN_ORDER one descriptor may stand for several buffers (virtio 1.4, 2.8.8): it
-		 * names the last of them and lies where that of the first would be. Buffers that are
-		 * skipped count as used to their end, so they could be those that the device has
-		 * filled; but drivers that look for every writable buffer's descriptor are common,
-		 * so only those are skipped that there is nothing to say of.
-		 */
-		if (in_order && chain->in_num == 0 && chain + 1 != keep)
+		if (in_order && chain->in_num == 0 && chain + 1 != end)
 			continue;
 		vio_store(r->meta_at,
 			  vio_le64(written | (uint64_t)chain->id << 32 |
@@ -353,31 +357,25 @@ static vio_always_inline int push_burst(struct vio_devq *base, const struct vio_
 					unsigned n, const bool in_order)
 {
 	struct packed_devq *q = packed(base);
-	const struct vio_chain *chain = chains, *const end = chains + n;
 	const uint32_t from = q->used.off;
 	struct returns r = { q->pending ? &q->desc[from].meta : &q->first_meta, from,
 			     packed_used_bits(q->used.wrap), 0 };
+	uint32_t done = 0;
 
-	if (q->vector && n >= 2 * RING_VECTOR && !(in_order && chains->in_num == 0)) {
-		/* The head may have to be kept back; up to the next whole line the rest goes along. */
-		const struct vio_chain *line = chains + RING_VECTOR - from % RING_VECTOR;
-		uint32_t run, done;
-
-		push_some(q, &r, chains, line, line, in_order);
-		run = packed_run((struct packed_pos){ r.off, 0 }, (uint32_t)(end - line), q->q.num);
-		done = q->vector->packed_push(&q->desc[r.off], r.flags, line, run);
-		chain = line + done;
-		if (done > 0) {
-			r.off += done;
-			if (r.off == q->q.num) {
-				r.off = 0;
-				r.laps = q->q.num;
-				r.flags ^= PACKED_OWNER;
-			}
-			r.meta_at = &q->desc[r.off].meta;
+	/* Where there is something to say of each, it is said of each. */
+	if (q->vector && n >= RING_VECTOR && !(in_order && chains->in_num == 0))
+		done = q->vector->packed_push(&q->desc[from], r.meta_at, r.flags, chains,
+					      packed_run(q->used, n, q->q.num));
+	if (done > 0) {
+		r.off += done;
+		if (r.off == q->q.num) {
+			r.off = 0;
+			r.laps = q->q.num;
+			r.flags ^= PACKED_OWNER;
 		}
+		r.meta_at = &q->desc[r.off].meta;
 	}
-	push_some(q, &r, chain, end, end, in_order);
+	push_some(q, &r, chains + done, chains + n, in_order);
 	q->used = (struct packed_pos){ r.off, (r.flags & PACKED_OWNER) != 0 };
 	q->pending += r.laps + r.off - from;
 	q->slots -= r.laps + r.off - from;

@@ -192,30 +192,30 @@ static int packed_add_in_order(struct vio_drvq *base, const struct vio_drvq_buf 
 /* Buffers of one piece on their way into the ring. */
 struct singles {
 	struct packed_pos at;
-	uint32_t ids; /* in free_ids; means nothing with IN_ORDER */
+	uint64_t *head; /* where the meta of the next is stored */
+	uint32_t ids;	/* in free_ids; means nothing with IN_ORDER */
 	const struct vio_seg *segs;
 	const ring_token *tokens;
 	uint32_t write; /* 0 or 1 */
 };
 
-static vio_always_inline void pass(struct singles *s, uint32_t n, uint32_t num)
+static vio_always_inline void pass(const struct packed_drvq *q, struct singles *s, uint32_t n)
 {
-	s->at = packed_forward(s->at, n, num);
-	s->ids = after(s->ids, n, num);
+	s->at = packed_forward(s->at, n, q->q.num);
+	s->head = &q->desc[s->at.off].meta;
+	s->ids = after(s->ids, n, q->q.num);
 	s->segs += n;
 	s->tokens += n;
 }
 
-/* Adds @n, none of which is the head of what is to be published. */
 static vio_always_inline void add_plain(struct packed_drvq *q, struct singles *s, uint32_t n,
 					const bool in_order)
 {
 	for (; n > 0; n--) {
 		uint16_t id = in_order ? (uint16_t)s->at.off : q->free_ids[s->ids];
 
-		add_one(q, s->segs, *s->tokens, s->write,
-			(struct place){ s->at, &q->desc[s->at.off].meta, id });
-		pass(s, 1, q->q.num);
+		add_one(q, s->segs, *s->tokens, s->write, (struct place){ s->at, s->head, id });
+		pass(q, s, 1);
 	}
 }
 
@@ -228,10 +228,10 @@ static vio_always_inline uint32_t add_vector(const struct packed_drvq *q, const 
 	void *const *tokens = (void *const *)s->tokens;
 
 	if (in_order)
-		return q->vector->packed_add_in_order(&q->desc[off], flags, &q->slots[off], off,
-						      s->segs, tokens, n);
-	return q->vector->packed_add(&q->desc[off], flags, q->slots, &q->free_ids[s->ids], s->segs,
-				     tokens, vio_min(n, q->q.num - s->ids));
+		return q->vector->packed_add_in_order(&q->desc[off], s->head, flags, &q->slots[off],
+						      off, s->segs, tokens, n);
+	return q->vector->packed_add(&q->desc[off], s->head, flags, q->slots, &q->free_ids[s->ids],
+				     s->segs, tokens, vio_min(n, q->q.num - s->ids));
 }
 
 static vio_always_inline int add_singles(struct vio_drvq *base, const struct vio_seg *segs,
@@ -240,27 +240,25 @@ static vio_always_inline int add_singles(struct vio_drvq *base, const struct vio
 {
 	struct packed_drvq *q = packed(base);
 	const uint32_t num = q->q.num;
-	struct singles s = { q->avail, q->ids_head, segs, (const ring_token *)tokens, write };
+	struct singles s = {
+		.at = q->avail,
+		/* The first of what is to be published is kept back. */
+		.head = q->pending ? &q->desc[q->avail.off].meta : &q->first_meta,
+		.ids = q->ids_head,
+		.segs = segs,
+		.tokens = (const ring_token *)tokens,
+		.write = write,
+	};
 	uint32_t left;
 
 	n = left = vio_min(n, q->q.free);
-	if (left > 0 && q->pending == 0) {
-		/* The head is kept back; up to the next whole cache line the rest goes along. */
-		uint32_t to_line = vio_min(left, RING_VECTOR - s.at.off % RING_VECTOR);
-
-		add_one(q, s.segs, *s.tokens, s.write,
-			(struct place){ s.at, &q->first_meta,
-					in_order ? (uint16_t)s.at.off : q->free_ids[s.ids] });
-		pass(&s, 1, num);
-		add_plain(q, &s, to_line - 1, in_order);
-		left -= to_line;
-	}
 	while (left > 0) {
 		uint32_t run = packed_run(s.at, left, num), done = 0;
 
 		if (q->vector && run >= RING_VECTOR) {
 			done = add_vector(q, &s, run, in_order);
-			pass(&s, done, num);
+			if (done > 0)
+				pass(q, &s, done);
 		}
 		/* Four that the kernel does not like are as good as a tail that is too short. */
 		if (done + RING_VECTOR > run || done == 0) {

@@ -335,6 +335,12 @@ static int split_push_in_order(struct vio_devq *base, const struct vio_chain *ch
 	/* Where there is something to say of each, it is said of each. */
 	if (n > 0 && chains->in_num != 0)
 		i = first = push_vector(q, chains, n);
+	for (; n - i > 4 && chain_four_read(&chains[i]); i += 4) {
+		taken[chains[i].id] = 0;
+		taken[chains[i + 1].id] = 0;
+		taken[chains[i + 2].id] = 0;
+		taken[chains[i + 3].id] = 0;
+	}
 	for (; i < n; i++) {
 		taken[chains[i].id] = 0;
 		if (chains[i].in_num == 0 && i + 1 < n)

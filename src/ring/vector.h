@@ -43,19 +43,20 @@ struct ring_vector {
 	uint32_t (*packed_pop)(const struct ring_desc *desc, uint32_t owner,
 			       const struct vio_mem_region *r, struct vio_chain *chain,
 			       struct vio_iov *iov, uint32_t n);
-	/* Writes the used words of @chains, of one descriptor each, from @desc on. */
-	uint32_t (*packed_push)(struct ring_desc *desc, uint32_t owner,
+	/* Writes the used words of @chains, of one descriptor each, from @desc on; that of the first
+	 * to @head, for it may have to be kept back. */
+	uint32_t (*packed_push)(struct ring_desc *desc, uint64_t *head, uint32_t owner,
 				const struct vio_chain *chains, uint32_t n);
-	/* As add_plain() in packed_driver.c. */
-	uint32_t (*packed_add)(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
-			       const uint16_t *ids, const struct vio_seg *segs, void *const *tokens,
-			       uint32_t n);
+	/* As add_plain() in packed_driver.c; the first's meta word goes to @head. */
+	uint32_t (*packed_add)(struct ring_desc *desc, uint64_t *head, uint32_t flags,
+			       struct ring_slot *slots, const uint16_t *ids,
+			       const struct vio_seg *segs, void *const *tokens, uint32_t n);
 	/* As reap_plain() in packed_reap.c. */
 	uint32_t (*packed_reap)(const struct ring_desc *desc, uint32_t owner,
 				struct ring_slot *slots, uint32_t num, uint16_t *ids,
 				struct vio_drvq_done *done, uint32_t n);
 	/* With IN_ORDER: the slots are those of @desc, so are the ids, from @id on. */
-	uint32_t (*packed_add_in_order)(struct ring_desc *desc, uint32_t flags,
+	uint32_t (*packed_add_in_order)(struct ring_desc *desc, uint64_t *head, uint32_t flags,
 					struct ring_slot *slots, uint32_t id,
 					const struct vio_seg *segs, void *const *tokens,
 					uint32_t n);

@@ -245,26 +245,26 @@ BODY pair used_words(struct four ends, pair flags)
 			 vorrq_u64(write, flags));
 }
 
-BODY void store_metas(struct ring_desc *desc, pair meta)
-{
-	vio_store(&desc[0].meta, vgetq_lane_u64(meta, 0));
-	vio_store(&desc[1].meta, vgetq_lane_u64(meta, 1));
-}
-
-static uint32_t packed_push(struct ring_desc *desc, uint32_t owner, const struct vio_chain *chains,
-			    uint32_t n)
+static uint32_t packed_push(struct ring_desc *desc, uint64_t *head, uint32_t owner,
+			    const struct vio_chain *chains, uint32_t n)
 {
 	const pair flags = all((uint64_t)owner << 48), one = all(1);
 	uint32_t i;
 
 	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
 		const struct four low = load_ends(&chains[i]), high = load_ends(&chains[i + 2]);
+		pair first, second;
 
 		if (!is_zero(vorrq_u64(veorq_u64(vshrq_n_u64(low.low, 48), one),
 				       veorq_u64(vshrq_n_u64(high.low, 48), one))))
 			break;
-		store_metas(&desc[i], used_words(low, flags));
-		store_metas(&desc[i + 2], used_words(high, flags));
+		first = used_words(low, flags);
+		second = used_words(high, flags);
+		vio_store(head, vgetq_lane_u64(first, 0));
+		vio_store(&desc[i + 1].meta, vgetq_lane_u64(first, 1));
+		vio_store(&desc[i + 2].meta, vgetq_lane_u64(second, 0));
+		vio_store(&desc[i + 3].meta, vgetq_lane_u64(second, 1));
+		head = &desc[i + RING_VECTOR].meta;
 	}
 	return i;
 }
@@ -436,9 +436,10 @@ BODY pair make_desc(const struct vio_seg *seg, uint64_t above)
 	return vorrq_u64(vandq_u64(load(seg), two(UINT64_MAX, LOW_32)), two(0, above));
 }
 
-/* Four descriptors of ids from @id on. */
-BODY void packed_add_four(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
-			  uint64_t id, const struct vio_seg *segs, void *const *tokens)
+/* Four descriptors of ids from @id on; the first's meta word goes to @head. */
+BODY void packed_add_four(struct ring_desc *desc, uint64_t *head, uint32_t flags,
+			  struct ring_slot *slots, uint64_t id, const struct vio_seg *segs,
+			  void *const *tokens)
 {
 	const uint64_t above = id << 32 | (uint64_t)flags << 48, next = UINT64_C(1) << 32;
 	const pair in = all(flags & VIO_DESC_F_WRITE ? LOW_32 : 0);
@@ -446,7 +447,8 @@ BODY void packed_add_four(struct ring_desc *desc, uint32_t flags, struct ring_sl
 	const pair d2 = make_desc(&segs[2], above + 2 * next);
 	const pair d3 = make_desc(&segs[3], above + 3 * next);
 
-	store(&desc[0], d0);
+	vio_store(&desc[0].addr, vgetq_lane_u64(d0, 0));
+	vio_store(head, vgetq_lane_u64(d0, 1));
 	store(&desc[1], d1);
 	store(&desc[2], d2);
 	store(&desc[3], d3);
@@ -454,9 +456,9 @@ BODY void packed_add_four(struct ring_desc *desc, uint32_t flags, struct ring_sl
 	put_slots(&slots[2], &tokens[2], vandq_u64(seconds(d2, d3), in));
 }
 
-static uint32_t packed_add(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
-			   const uint16_t *ids, const struct vio_seg *segs, void *const *tokens,
-			   uint32_t n)
+static uint32_t packed_add(struct ring_desc *desc, uint64_t *head, uint32_t flags,
+			   struct ring_slot *slots, const uint16_t *ids, const struct vio_seg *segs,
+			   void *const *tokens, uint32_t n)
 {
 	uint32_t i;
 
@@ -466,19 +468,22 @@ static uint32_t packed_add(struct ring_desc *desc, uint32_t flags, struct ring_s
 
 		if (four != FOLLOWING(id))
 			break;
-		packed_add_four(&desc[i], flags, &slots[id], id, &segs[i], &tokens[i]);
+		packed_add_four(&desc[i], head, flags, &slots[id], id, &segs[i], &tokens[i]);
+		head = &desc[i + RING_VECTOR].meta;
 	}
 	return i;
 }
 
-static uint32_t packed_add_in_order(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
-				    uint32_t id, const struct vio_seg *segs, void *const *tokens,
-				    uint32_t n)
+static uint32_t packed_add_in_order(struct ring_desc *desc, uint64_t *head, uint32_t flags,
+				    struct ring_slot *slots, uint32_t id,
+				    const struct vio_seg *segs, void *const *tokens, uint32_t n)
 {
 	uint32_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR)
-		packed_add_four(&desc[i], flags, &slots[i], id + i, &segs[i], &tokens[i]);
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+		packed_add_four(&desc[i], head, flags, &slots[i], id + i, &segs[i], &tokens[i]);
+		head = &desc[i + RING_VECTOR].meta;
+	}
 	return i;
 }
 

@@ -202,8 +202,8 @@ BODY uint32_t packed_pop(const struct ring_desc *desc, uint32_t owner,
 		       packed_pop_alike(desc, owner, r, chain, iov, n, false);
 }
 
-BODY uint32_t packed_push(struct ring_desc *desc, uint32_t owner, const struct vio_chain *chains,
-			  uint32_t n)
+BODY uint32_t packed_push(struct ring_desc *desc, uint64_t *head, uint32_t owner,
+			  const struct vio_chain *chains, uint32_t n)
 {
 	const __m256i flags = all((uint64_t)owner << 48);
 	uint32_t i;
@@ -222,11 +222,12 @@ BODY uint32_t packed_push(struct ring_desc *desc, uint32_t owner, const struct v
 		meta = _mm256_or_si256(meta, flags);
 		meta = _mm256_or_si256(meta, _mm256_andnot_si256(none, all(PACKED_META_WRITE)));
 		half = _mm256_castsi256_si128(meta);
-		_mm_storel_epi64((void *)&desc[i].meta, half);
+		_mm_storel_epi64((void *)head, half);
 		_mm_storeh_pd((void *)&desc[i + 2].meta, _mm_castsi128_pd(half));
 		half = _mm256_extracti128_si256(meta, 1);
 		_mm_storel_epi64((void *)&desc[i + 1].meta, half);
 		_mm_storeh_pd((void *)&desc[i + 3].meta, _mm_castsi128_pd(half));
+		head = &desc[i + RING_VECTOR].meta;
 	}
 	return i;
 }
@@ -361,9 +362,10 @@ BODY uint32_t packed_take(struct ring_slot *slots, struct vio_drvq_done *done, u
 	return (uint32_t)i;
 }
 
-/* Four descriptors of ids from @id on. */
-BODY void packed_add_four(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
-			  uint64_t id, const struct vio_seg *segs, const void *tokens)
+/* Four descriptors of ids from @id on; with @head the first's meta word goes there. */
+BODY void packed_add_four(struct ring_desc *desc, uint64_t *head, uint32_t flags,
+			  struct ring_slot *slots, uint64_t id, const struct vio_seg *segs,
+			  const void *tokens)
 {
 	const __m256i keep = _mm256_setr_epi64x(-1, (long long)LOW_32, -1, (long long)LOW_32);
 	const uint64_t above = id << 32 | (uint64_t)flags << 48, next = UINT64_C(1) << 32;
@@ -375,14 +377,23 @@ BODY void packed_add_four(struct ring_desc *desc, uint32_t flags, struct ring_sl
 	const __m256i seg23 = _mm256_and_si256(load(&segs[2]), keep);
 	const uint64_t write = flags & VIO_DESC_F_WRITE ? UINT64_MAX : 0;
 
-	store(&desc[0], _mm256_or_si256(seg01, meta01));
+	if (head) {
+		const __m256i desc01 = _mm256_or_si256(seg01, meta01);
+		const __m128i desc0 = _mm256_castsi256_si128(desc01);
+
+		_mm_storel_epi64((void *)&desc[0].addr, desc0);
+		_mm_storeh_pd((void *)head, _mm_castsi128_pd(desc0));
+		_mm_storeu_si128((void *)&desc[1], _mm256_extracti128_si256(desc01, 1));
+	} else {
+		store(&desc[0], _mm256_or_si256(seg01, meta01));
+	}
 	store(&desc[2], _mm256_or_si256(seg23, meta23));
 	put_slots(slots, tokens, _mm256_and_si256(_mm256_unpackhi_epi64(seg01, seg23), all(write)));
 }
 
-BODY uint32_t packed_add(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
-			 const uint16_t *ids, const struct vio_seg *segs, void *const *tokens,
-			 uint32_t n)
+BODY uint32_t packed_add(struct ring_desc *desc, uint64_t *head, uint32_t flags,
+			 struct ring_slot *slots, const uint16_t *ids, const struct vio_seg *segs,
+			 void *const *tokens, uint32_t n)
 {
 	uint32_t i;
 
@@ -392,19 +403,22 @@ BODY uint32_t packed_add(struct ring_desc *desc, uint32_t flags, struct ring_slo
 
 		if (four != FOLLOWING(id))
 			break;
-		packed_add_four(&desc[i], flags, &slots[id], id, &segs[i], &tokens[i]);
+		packed_add_four(&desc[i], head, flags, &slots[id], id, &segs[i], &tokens[i]);
+		head = NULL;
 	}
 	return i;
 }
 
-BODY uint32_t packed_add_in_order(struct ring_desc *desc, uint32_t flags, struct ring_slot *slots,
-				  uint32_t id, const struct vio_seg *segs, void *const *tokens,
-				  uint32_t n)
+BODY uint32_t packed_add_in_order(struct ring_desc *desc, uint64_t *head, uint32_t flags,
+				  struct ring_slot *slots, uint32_t id, const struct vio_seg *segs,
+				  void *const *tokens, uint32_t n)
 {
 	uint32_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR)
-		packed_add_four(&desc[i], flags, &slots[i], id + i, &segs[i], &tokens[i]);
+	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+		packed_add_four(&desc[i], head, flags, &slots[i], id + i, &segs[i], &tokens[i]);
+		head = NULL;
+	}
 	return i;
 }
 
@@ -533,16 +547,17 @@ BODY uint32_t split_take(struct ring_slot *slots, const uint16_t *order, uint16_
 #define PACKED_POP_ARGS                                                        \
 	const struct ring_desc *d, uint32_t o, const struct vio_mem_region *r, \
 		struct vio_chain *c, struct vio_iov *v, uint32_t n
-#define PACKED_PUSH_ARGS struct ring_desc *d, uint32_t o, const struct vio_chain *c, uint32_t n
-#define PACKED_ADD_ARGS                                                          \
-	struct ring_desc *d, uint32_t f, struct ring_slot *s, const uint16_t *i, \
+#define PACKED_PUSH_ARGS \
+	struct ring_desc *d, uint64_t *h, uint32_t o, const struct vio_chain *c, uint32_t n
+#define PACKED_ADD_ARGS                                                                       \
+	struct ring_desc *d, uint64_t *h, uint32_t f, struct ring_slot *s, const uint16_t *i, \
 		const struct vio_seg *g, void *const *t, uint32_t n
 #define PACKED_REAP_ARGS                                                                     \
 	const struct ring_desc *d, uint32_t o, struct ring_slot *s, uint32_t m, uint16_t *i, \
 		struct vio_drvq_done *e, uint32_t n
-#define PACKED_ADD_IN_ORDER_ARGS                                                                   \
-	struct ring_desc *d, uint32_t f, struct ring_slot *s, uint32_t i, const struct vio_seg *g, \
-		void *const *t, uint32_t n
+#define PACKED_ADD_IN_ORDER_ARGS                                                       \
+	struct ring_desc *d, uint64_t *h, uint32_t f, struct ring_slot *s, uint32_t i, \
+		const struct vio_seg *g, void *const *t, uint32_t n
 #define PACKED_REAP_IN_ORDER_ARGS                                               \
 	const struct ring_desc *d, uint32_t o, struct ring_slot *s, uint32_t i, \
 		struct vio_drvq_done *e, uint32_t n
@@ -570,11 +585,11 @@ BODY uint32_t split_take(struct ring_slot *slots, const uint16_t *order, uint16_
 
 #define KERNELS(target, level)                                                                     \
 	KERNEL(target, level, packed_pop, PACKED_POP_ARGS, (d, o, r, c, v, n))                     \
-	KERNEL(target, level, packed_push, PACKED_PUSH_ARGS, (d, o, c, n))                         \
-	KERNEL(target, level, packed_add, PACKED_ADD_ARGS, (d, f, s, i, g, t, n))                  \
+	KERNEL(target, level, packed_push, PACKED_PUSH_ARGS, (d, h, o, c, n))                      \
+	KERNEL(target, level, packed_add, PACKED_ADD_ARGS, (d, h, f, s, i, g, t, n))               \
 	KERNEL(target, level, packed_reap, PACKED_REAP_ARGS, (d, o, s, m, i, e, n))                \
 	KERNEL(target, level, packed_add_in_order, PACKED_ADD_IN_ORDER_ARGS,                       \
-	       (d, f, s, i, g, t, n))                                                              \
+	       (d, h, f, s, i, g, t, n))                                                           \
 	KERNEL(target, level, packed_reap_in_order, PACKED_REAP_IN_ORDER_ARGS, (d, o, s, i, e, n)) \
 	KERNEL(target, level, packed_take, PACKED_TAKE_ARGS, (s, e, n))                            \
 	KERNEL(target, level, split_pop, SPLIT_POP_ARGS, (d, m, h, k, r, c, v, n))                 \
