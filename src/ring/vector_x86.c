@@ -68,6 +68,12 @@ BODY bool is_zero(__m256i v)
 	return _mm256_testz_si256(v, v);
 }
 
+/* How many of @n are in whole fours. */
+BODY size_t whole(uint32_t n)
+{
+	return n & ~(RING_VECTOR - 1);
+}
+
 /* Four pairs of words, unpacked: lanes in the order 0, 2, 1, 3. */
 struct four {
 	__m256i first, second;
@@ -172,9 +178,10 @@ BODY uint32_t packed_pop_alike(const struct ring_desc *desc, uint32_t owner,
 			       VIO_DESC_F_WRITE;
 	const __m256i want = all((uint64_t)flags << 48), mask = all((uint64_t)plain << 48);
 	const struct region r = spread(region);
-	uint32_t i;
+	const size_t end = whole(n);
+	size_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+	for (i = 0; i < end; i += RING_VECTOR) {
 		const struct four d = load_descs(&desc[i]);
 		const __m256i len = _mm256_and_si256(d.second, all(LOW_32));
 		__m256i base, bad = map_four(&r, d.first, len, &base);
@@ -186,7 +193,7 @@ BODY uint32_t packed_pop_alike(const struct ring_desc *desc, uint32_t owner,
 		put_chains(&chain[i], &iov[2 * i], base, len,
 			   _mm256_and_si256(d.second, all(META_LEN_ID)), write);
 	}
-	return i;
+	return (uint32_t)i;
 }
 
 /* What the first descriptor is decides what the others have to be; a peer that changes it in
@@ -206,9 +213,10 @@ BODY uint32_t packed_push(struct ring_desc *desc, uint64_t *head, uint32_t owner
 			  const struct vio_chain *chains, uint32_t n)
 {
 	const __m256i flags = all((uint64_t)owner << 48);
-	uint32_t i;
+	const size_t end = whole(n);
+	size_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+	for (i = 0; i < end; i += RING_VECTOR) {
 		const struct four c =
 			load_halves((const char *)&chains[i] + offsetof(struct vio_chain, in_len));
 		const __m256i written = _mm256_and_si256(c.second, all(LOW_32));
@@ -229,7 +237,7 @@ BODY uint32_t packed_push(struct ring_desc *desc, uint64_t *head, uint32_t owner
 		_mm_storeh_pd((void *)&desc[i + 3].meta, _mm_castsi128_pd(half));
 		head = &desc[i + RING_VECTOR].meta;
 	}
-	return i;
+	return (uint32_t)i;
 }
 
 BODY uint32_t split_pop_alike(const struct ring_desc *desc, uint32_t mask, const uint16_t *heads,
@@ -240,9 +248,10 @@ BODY uint32_t split_pop_alike(const struct ring_desc *desc, uint32_t mask, const
 	const __m256i want = all(write ? SPLIT_META_WRITE : 0);
 	const __m256i plain = all(SPLIT_META_NEXT | SPLIT_META_INDIRECT | SPLIT_META_WRITE);
 	const struct region r = spread(region);
-	uint32_t i;
+	const size_t end = whole(n);
+	size_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+	for (i = 0; i < end; i += RING_VECTOR) {
 		const uint64_t ids = *(const volatile any_u64 *)(const void *)&heads[i];
 		const uint64_t id = (uint16_t)ids;
 		any_u32 *const were = (void *)&taken[id];
@@ -264,7 +273,7 @@ BODY uint32_t split_pop_alike(const struct ring_desc *desc, uint32_t mask, const
 								 lanes(UINT64_C(1) << 32))),
 			   write);
 	}
-	return i;
+	return (uint32_t)i;
 }
 
 BODY uint32_t split_pop(const struct ring_desc *desc, uint32_t mask, const uint16_t *heads,
@@ -281,9 +290,10 @@ BODY uint32_t split_pop(const struct ring_desc *desc, uint32_t mask, const uint1
 BODY uint32_t split_push(uint64_t *shared, uint64_t *shadow, uint8_t *taken,
 			 const struct vio_chain *chains, uint32_t n)
 {
-	uint32_t i, k;
+	const size_t end = whole(n);
+	size_t i, k;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+	for (i = 0; i < end; i += RING_VECTOR) {
 		const struct four c =
 			load_halves((const char *)&chains[i] + offsetof(struct vio_chain, in_len));
 		const __m256i id = _mm256_and_si256(_mm256_srli_epi64(c.first, 32), all(0xffff));
@@ -297,7 +307,7 @@ BODY uint32_t split_push(uint64_t *shared, uint64_t *shadow, uint8_t *taken,
 		store(&shadow[i], elem);
 		store(&shared[i], elem);
 	}
-	return i;
+	return (uint32_t)i;
 }
 
 /* ---- The driver side --------------------------------------------------------------------- */
@@ -354,7 +364,8 @@ BODY bool take_unsaid(struct ring_slot *slots, struct vio_drvq_done *done)
 
 BODY uint32_t packed_take(struct ring_slot *slots, struct vio_drvq_done *done, uint32_t n)
 {
-	size_t i, end = n & ~(RING_VECTOR - 1);
+	const size_t end = whole(n);
+	size_t i;
 
 	for (i = 0; i < end; i += RING_VECTOR)
 		if (!take_unsaid(&slots[i], &done[i]))
@@ -395,9 +406,10 @@ BODY uint32_t packed_add(struct ring_desc *desc, uint64_t *head, uint32_t flags,
 			 struct ring_slot *slots, const uint16_t *ids, const struct vio_seg *segs,
 			 void *const *tokens, uint32_t n)
 {
-	uint32_t i;
+	const size_t end = whole(n);
+	size_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+	for (i = 0; i < end; i += RING_VECTOR) {
 		const uint64_t four = *(const any_u64 *)(const void *)&ids[i];
 		const uint64_t id = (uint16_t)four;
 
@@ -406,20 +418,21 @@ BODY uint32_t packed_add(struct ring_desc *desc, uint64_t *head, uint32_t flags,
 		packed_add_four(&desc[i], head, flags, &slots[id], id, &segs[i], &tokens[i]);
 		head = NULL;
 	}
-	return i;
+	return (uint32_t)i;
 }
 
 BODY uint32_t packed_add_in_order(struct ring_desc *desc, uint64_t *head, uint32_t flags,
 				  struct ring_slot *slots, uint32_t id, const struct vio_seg *segs,
 				  void *const *tokens, uint32_t n)
 {
-	uint32_t i;
+	const size_t end = whole(n);
+	size_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+	for (i = 0; i < end; i += RING_VECTOR) {
 		packed_add_four(&desc[i], head, flags, &slots[i], id + i, &segs[i], &tokens[i]);
 		head = NULL;
 	}
-	return i;
+	return (uint32_t)i;
 }
 
 /* Takes four used descriptors whose ids have to be @id and those that follow. */
@@ -437,9 +450,10 @@ BODY bool packed_reap_four(__m256i meta, uint32_t owner, struct ring_slot *slots
 BODY uint32_t packed_reap(const struct ring_desc *desc, uint32_t owner, struct ring_slot *slots,
 			  uint32_t num, uint16_t *ids, struct vio_drvq_done *done, uint32_t n)
 {
-	uint32_t i;
+	const size_t end = whole(n);
+	size_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+	for (i = 0; i < end; i += RING_VECTOR) {
 		const __m256i meta = load_descs(&desc[i]).second;
 		const uint64_t first = (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(meta));
 		const uint64_t id = packed_meta_id(first);
@@ -449,20 +463,21 @@ BODY uint32_t packed_reap(const struct ring_desc *desc, uint32_t owner, struct r
 			break;
 		*(any_u64 *)(void *)&ids[i] = FOLLOWING(id);
 	}
-	return i;
+	return (uint32_t)i;
 }
 
 BODY uint32_t packed_reap_in_order(const struct ring_desc *desc, uint32_t owner,
 				   struct ring_slot *slots, uint32_t id, struct vio_drvq_done *done,
 				   uint32_t n)
 {
-	uint32_t i;
+	const size_t end = whole(n);
+	size_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR)
+	for (i = 0; i < end; i += RING_VECTOR)
 		if (!packed_reap_four(load_descs(&desc[i]).second, owner, &slots[i], id + i,
 				      &done[i]))
 			break;
-	return i;
+	return (uint32_t)i;
 }
 
 BODY uint32_t split_add(struct ring_desc *desc, struct ring_desc *shadow, struct ring_slot *slots,
@@ -472,9 +487,10 @@ BODY uint32_t split_add(struct ring_desc *desc, struct ring_desc *shadow, struct
 	const __m256i keep = _mm256_setr_epi64x(-1, (long long)LOW_32, -1, (long long)LOW_32);
 	const __m256i above = _mm256_setr_epi64x(0, (long long)flags, 0, (long long)flags);
 	const __m256i write = all(flags & SPLIT_META_WRITE ? LOW_32 : 0);
-	uint32_t i;
+	const size_t end = whole(n);
+	size_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+	for (i = 0; i < end; i += RING_VECTOR) {
 		const uint64_t four = *(const any_u64 *)(const void *)&ids[i];
 		const uint64_t id = (uint16_t)four;
 		__m256i new01, new23, diff01, diff23;
@@ -498,7 +514,7 @@ BODY uint32_t split_add(struct ring_desc *desc, struct ring_desc *shadow, struct
 			*(any_u64 *)(void *)&heads[i] = four;
 		}
 	}
-	return i;
+	return (uint32_t)i;
 }
 
 BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *slots,
@@ -506,9 +522,10 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 			 uint32_t n)
 {
 	const __m256i follow = _mm256_setr_epi64x(0, 1, 2, 3);
-	uint32_t i;
+	const size_t end = whole(n);
+	size_t i;
 
-	for (i = 0; i + RING_VECTOR <= n; i += RING_VECTOR) {
+	for (i = 0; i < end; i += RING_VECTOR) {
 		const __m256i elem = *(const volatile __m256i_u *)(const volatile void *)&used[i];
 		const uint64_t id = (uint32_t)_mm_cvtsi128_si32(_mm256_castsi256_si128(elem));
 		const __m256i want = _mm256_add_epi64(all(id), follow);
@@ -524,13 +541,14 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 			break;
 		*(any_u64 *)(void *)&ids[i] = FOLLOWING(id);
 	}
-	return i;
+	return (uint32_t)i;
 }
 
 BODY uint32_t split_take(struct ring_slot *slots, const uint16_t *order, uint16_t *ids,
 			 struct vio_drvq_done *done, uint32_t n)
 {
-	size_t i, end = n & ~(RING_VECTOR - 1);
+	const size_t end = whole(n);
+	size_t i;
 
 	for (i = 0; i < end; i += RING_VECTOR) {
 		const uint64_t four = *(const any_u64 *)(const void *)&order[i];
