@@ -42,6 +42,22 @@ BODY __m256i all(uint64_t x)
 	return _mm256_set1_epi64x((long long)x);
 }
 
+/* The same, that compilers keep in a register or on the stack: some make constants anew in each round
+ * of a loop, of three instructions each. */
+BODY __m256i kept(uint64_t x)
+{
+	__m256i v = all(x);
+
+	__asm__("" : "+v"(v));
+	return v;
+}
+
+BODY uint64_t kept_word(uint64_t x)
+{
+	__asm__("" : "+r"(x));
+	return x;
+}
+
 /* @a and @b in turns. */
 BODY __m256i pairs(uint64_t a, uint64_t b)
 {
@@ -66,6 +82,14 @@ BODY void store(void *p, __m256i v)
 BODY bool is_zero(__m256i v)
 {
 	return _mm256_testz_si256(v, v);
+}
+
+/* Whether any lane has its sign bit set. */
+BODY bool any_sign(__m256i v)
+{
+	const __m256d d = _mm256_castsi256_pd(v);
+
+	return !_mm256_testz_pd(d, d);
 }
 
 /* How many of @n are in whole fours. */
@@ -114,53 +138,70 @@ BODY __m256i lanes(uint64_t by)
 
 /* The region in which a burst's buffers are looked for, in vectors. */
 struct region {
-	__m256i guest, size, host;
+	__m256i guest, size, host, one;
 };
 
 BODY struct region spread(const struct vio_mem_region *r)
 {
-	return (struct region){ all(r->guest_addr), all(r->size), all((uintptr_t)r->host) };
+	return (struct region){ all(r->guest_addr), all(r->size), all((uintptr_t)r->host),
+				kept(1) };
 }
 
 /*
  * Where the buffers at @addr of @len bytes lie goes to *@base. Sign bits are set in what is returned
- * for those that are not wholly in the region, or empty. The first two checks put the offset
- * between 0 and the size, which is below 2^62, so that the third can't wrap.
+ * for those that are not wholly in the region, or empty. The size is below 2^62, so that what is left
+ * of it can't wrap; an offset below 0 is less than any, and tells by its own sign.
  */
 BODY __m256i map_four(const struct region *r, __m256i addr, __m256i len, __m256i *base)
 {
 	const __m256i off = _mm256_sub_epi64(addr, r->guest);
-	const __m256i left = _mm256_sub_epi64(r->size, off);
+	const __m256i last = _mm256_sub_epi64(r->size, len);
 
 	*base = _mm256_add_epi64(off, r->host);
-	return _mm256_or_si256(_mm256_or_si256(off, left),
-			       _mm256_or_si256(_mm256_sub_epi64(left, len),
-					       _mm256_sub_epi64(len, all(1))));
+	return _mm256_or_si256(_mm256_or_si256(off, _mm256_cmpgt_epi64(off, last)),
+			       _mm256_sub_epi64(len, r->one));
+}
+
+/* What goes into four chains, and is the same for all of a burst or goes on with it. */
+struct fill {
+	__m256i at;	  /* where their buffers are listed, */
+	__m256i step;	  /* and how far on those of the next four */
+	__m256i one_slot; /* slots 1 */
+	__m256i out;	  /* out_num 1, or in_num 1 */
+};
+
+BODY struct fill start_fill(const struct vio_iov *iov, const bool write)
+{
+	return (struct fill){
+		.at = _mm256_add_epi64(all((uintptr_t)&iov[1]), lanes(2 * sizeof(*iov))),
+		.step = kept(2 * RING_VECTOR * sizeof(*iov)),
+		.one_slot = kept(UINT64_C(1) << 48),
+		.out = kept(write ? UINT64_C(1) << 16 : 1),
+	};
 }
 
 /* Fills in four chains of a buffer each: at @base, of @len bytes; @len_id has the id above it. */
-BODY void put_chains(struct vio_chain *chain, struct vio_iov *iov, __m256i base, __m256i len,
-		     __m256i len_id, const bool write)
+BODY void put_chains(struct fill *f, struct vio_chain *chain, struct vio_iov *iov, __m256i base,
+		     __m256i len, __m256i len_id, const bool write)
 {
 	const __m256i iov01 = _mm256_unpacklo_epi64(base, len);
 	const __m256i iov23 = _mm256_unpackhi_epi64(base, len);
-	const __m256i at = _mm256_add_epi64(all((uintptr_t)&iov[1]), lanes(2 * sizeof(*iov)));
-	const __m256i one_slot = all(UINT64_C(1) << 48), zero = _mm256_setzero_si256();
-	__m256i out, in, head01, head23, tail01, tail23;
+	const __m256i zero = _mm256_setzero_si256();
+	__m256i out = f->out, in, head01, head23, tail01, tail23;
 
 	_mm_storeu_si128((void *)&iov[1], _mm256_castsi256_si128(iov01));
 	_mm_storeu_si128((void *)&iov[3], _mm256_extracti128_si256(iov01, 1));
 	_mm_storeu_si128((void *)&iov[5], _mm256_castsi256_si128(iov23));
 	_mm_storeu_si128((void *)&iov[7], _mm256_extracti128_si256(iov23, 1));
 	if (write) {
-		out = all(UINT64_C(1) << 16); /* in_num 1 */
-		in = _mm256_or_si256(len_id, one_slot);
+		in = _mm256_or_si256(len_id, f->one_slot);
 	} else {
-		out = _mm256_or_si256(_mm256_slli_epi64(len, 32), all(1)); /* out_num 1 */
-		in = _mm256_or_si256(_mm256_and_si256(len_id, all(META_ID)), one_slot);
+		out = _mm256_or_si256(_mm256_slli_epi64(len, 32), out);
+		in = _mm256_or_si256(_mm256_xor_si256(len_id, len), f->one_slot);
 	}
-	head01 = _mm256_unpacklo_epi64(at, out);
-	head23 = _mm256_unpackhi_epi64(at, out);
+	head01 = _mm256_unpacklo_epi64(f->at, out);
+	head23 = _mm256_unpackhi_epi64(f->at, out);
+	f->at = _mm256_add_epi64(f->at, f->step);
 	tail01 = _mm256_unpacklo_epi64(in, zero);
 	tail23 = _mm256_unpackhi_epi64(in, zero);
 	store(&chain[0], _mm256_permute2x128_si256(head01, tail01, 0x20));
@@ -176,22 +217,22 @@ BODY uint32_t packed_pop_alike(const struct ring_desc *desc, uint32_t owner,
 	const uint32_t flags = owner | (write ? VIO_DESC_F_WRITE : 0);
 	const uint32_t plain = PACKED_OWNER | VIO_DESC_F_NEXT | VIO_DESC_F_INDIRECT |
 			       VIO_DESC_F_WRITE;
-	const __m256i want = all((uint64_t)flags << 48), mask = all((uint64_t)plain << 48);
+	const __m256i want = all((uint64_t)flags << 48), mask = kept((uint64_t)plain << 48);
+	const __m256i low = kept(LOW_32), low_id = kept(META_LEN_ID);
 	const struct region r = spread(region);
+	struct fill fill = start_fill(iov, write);
 	const size_t end = whole(n);
 	size_t i;
 
 	for (i = 0; i < end; i += RING_VECTOR) {
 		const struct four d = load_descs(&desc[i]);
-		const __m256i len = _mm256_and_si256(d.second, all(LOW_32));
+		const __m256i len = _mm256_and_si256(d.second, low);
 		__m256i base, bad = map_four(&r, d.first, len, &base);
-		const __m256i odd = _mm256_and_si256(_mm256_xor_si256(d.second, want), mask);
 
-		bad = _mm256_or_si256(_mm256_and_si256(bad, all(SIGN)), odd);
-		if (!is_zero(bad))
+		if (any_sign(bad) || !_mm256_testz_si256(_mm256_xor_si256(d.second, want), mask))
 			break;
-		put_chains(&chain[i], &iov[2 * i], base, len,
-			   _mm256_and_si256(d.second, all(META_LEN_ID)), write);
+		put_chains(&fill, &chain[i], &iov[2 * i], base, len,
+			   _mm256_and_si256(d.second, low_id), write);
 	}
 	return (uint32_t)i;
 }
@@ -212,23 +253,26 @@ BODY uint32_t packed_pop(const struct ring_desc *desc, uint32_t owner,
 BODY uint32_t packed_push(struct ring_desc *desc, uint64_t *head, uint32_t owner,
 			  const struct vio_chain *chains, uint32_t n)
 {
-	const __m256i flags = all((uint64_t)owner << 48);
+	const __m256i flags = all((uint64_t)owner << 48), write = kept(PACKED_META_WRITE);
+	const __m256i low = kept(LOW_32), id = kept(META_ID),
+		      slots = kept((uint64_t)UINT16_MAX << 48);
+	const __m256i one_slot = kept(UINT64_C(1) << 48);
 	const size_t end = whole(n);
 	size_t i;
 
 	for (i = 0; i < end; i += RING_VECTOR) {
 		const struct four c =
 			load_halves((const char *)&chains[i] + offsetof(struct vio_chain, in_len));
-		const __m256i written = _mm256_and_si256(c.second, all(LOW_32));
+		const __m256i written = _mm256_and_si256(c.second, low);
 		const __m256i none = _mm256_cmpeq_epi64(written, _mm256_setzero_si256());
 		__m256i meta;
 		__m128i half;
 
-		if (!is_zero(_mm256_xor_si256(_mm256_srli_epi64(c.first, 48), all(1))))
+		if (!_mm256_testz_si256(_mm256_xor_si256(c.first, one_slot), slots))
 			break;
-		meta = _mm256_or_si256(written, _mm256_and_si256(c.first, all(META_ID)));
+		meta = _mm256_or_si256(written, _mm256_and_si256(c.first, id));
 		meta = _mm256_or_si256(meta, flags);
-		meta = _mm256_or_si256(meta, _mm256_andnot_si256(none, all(PACKED_META_WRITE)));
+		meta = _mm256_or_si256(meta, _mm256_andnot_si256(none, write));
 		half = _mm256_castsi256_si128(meta);
 		_mm_storel_epi64((void *)head, half);
 		_mm_storeh_pd((void *)&desc[i + 2].meta, _mm_castsi128_pd(half));
@@ -245,9 +289,11 @@ BODY uint32_t split_pop_alike(const struct ring_desc *desc, uint32_t mask, const
 			      struct vio_chain *chain, struct vio_iov *iov, uint32_t n,
 			      const bool write)
 {
-	const __m256i want = all(write ? SPLIT_META_WRITE : 0);
-	const __m256i plain = all(SPLIT_META_NEXT | SPLIT_META_INDIRECT | SPLIT_META_WRITE);
+	const __m256i want = kept(write ? SPLIT_META_WRITE : 0);
+	const __m256i plain = kept(SPLIT_META_NEXT | SPLIT_META_INDIRECT | SPLIT_META_WRITE);
+	const __m256i low = kept(LOW_32);
 	const struct region r = spread(region);
+	struct fill fill = start_fill(iov, write);
 	const size_t end = whole(n);
 	size_t i;
 
@@ -256,19 +302,17 @@ BODY uint32_t split_pop_alike(const struct ring_desc *desc, uint32_t mask, const
 		const uint64_t id = (uint16_t)ids;
 		any_u32 *const were = (void *)&taken[id];
 		struct four d;
-		__m256i len, base, bad, odd;
+		__m256i len, base, bad;
 
-		if (id + RING_VECTOR - 1 > mask || ids != FOLLOWING(id) || *were != 0)
+		if (id + RING_VECTOR - 1 > mask || !follow(ids) || *were != 0)
 			break;
 		d = load_descs(&desc[id]);
-		len = _mm256_and_si256(d.second, all(LOW_32));
+		len = _mm256_and_si256(d.second, low);
 		bad = map_four(&r, d.first, len, &base);
-		odd = _mm256_and_si256(_mm256_xor_si256(d.second, want), plain);
-		bad = _mm256_or_si256(_mm256_and_si256(bad, all(SIGN)), odd);
-		if (!is_zero(bad))
+		if (any_sign(bad) || !_mm256_testz_si256(_mm256_xor_si256(d.second, want), plain))
 			break;
 		*were = 0x01010101;
-		put_chains(&chain[i], &iov[2 * i], base, len,
+		put_chains(&fill, &chain[i], &iov[2 * i], base, len,
 			   _mm256_or_si256(len, _mm256_add_epi64(all(id << 32),
 								 lanes(UINT64_C(1) << 32))),
 			   write);
@@ -312,30 +356,43 @@ BODY uint32_t split_push(uint64_t *shared, uint64_t *shadow, uint8_t *taken,
 
 /* ---- The driver side --------------------------------------------------------------------- */
 
-/* Slots of four buffers of one descriptor and @in_len bytes, tokens as they lie in memory. */
-BODY void put_slots(struct ring_slot *slots, const void *tokens, __m256i in_len)
+/* Slots of four buffers of one descriptor, which @shape says, and @in_len bytes; tokens as they lie in
+ * memory. */
+BODY void put_slots(struct ring_slot *slots, const void *tokens, __m256i in_len, __m256i shape)
 {
 	const __m256i token = _mm256_permute4x64_epi64(load(tokens), 0xd8);
-	const __m256i word = _mm256_or_si256(in_len, all((uint64_t)RING_SHAPE_ONE << 32));
+	const __m256i word = _mm256_or_si256(in_len, shape);
 
 	store(&slots[0], _mm256_unpacklo_epi64(token, word));
 	store(&slots[2], _mm256_unpackhi_epi64(token, word));
 }
 
+/* What slots are compared with. */
+struct plain {
+	__m256i one;  /* the shape of what is plain, */
+	__m256i high; /* and where it stands */
+};
+
+BODY struct plain plain_words(void)
+{
+	return (struct plain){ kept((uint64_t)RING_SHAPE_ONE << 32), kept(~LOW_32) };
+}
+
 /*
  * Takes the buffers out of four slots whose used lengths are @len, lanes unpacked. False when they
  * are not all in flight and plain, or a length is above what was posted.
+ *
+ * The shape of what is in flight is 1, which becomes 0 and leaves only what is left of the length
+ * posted, or more, which becomes 2 at least: so much that no length takes all of it away.
  */
-BODY bool take_slots(struct ring_slot *slots, __m256i len, struct vio_drvq_done *done)
+BODY bool take_slots(const struct plain *p, struct ring_slot *slots, __m256i len,
+		     struct vio_drvq_done *done)
 {
 	const struct four s = unpack(load(&slots[0]), load(&slots[2]));
-	const __m256i shape =
-		_mm256_xor_si256(_mm256_srli_epi64(s.second, 32), all(RING_SHAPE_ONE));
-	const __m256i in_len = _mm256_and_si256(s.second, all(LOW_32));
-	const __m256i over = _mm256_and_si256(_mm256_sub_epi64(in_len, len), all(SIGN));
+	const __m256i left = _mm256_sub_epi64(_mm256_xor_si256(s.second, p->one), len);
 	const __m256i none = _mm256_cmpeq_epi64(s.first, _mm256_setzero_si256());
 
-	if (!is_zero(_mm256_or_si256(_mm256_or_si256(shape, over), none)))
+	if (!_mm256_testz_si256(_mm256_or_si256(left, none), p->high))
 		return false;
 	store(&slots[0], _mm256_setzero_si256());
 	store(&slots[2], _mm256_setzero_si256());
@@ -376,7 +433,7 @@ BODY uint32_t packed_take(struct ring_slot *slots, struct vio_drvq_done *done, u
 /* Four descriptors of ids from @id on; with @head the first's meta word goes there. */
 BODY void packed_add_four(struct ring_desc *desc, uint64_t *head, uint32_t flags,
 			  struct ring_slot *slots, uint64_t id, const struct vio_seg *segs,
-			  const void *tokens)
+			  const void *tokens, __m256i shape)
 {
 	const __m256i keep = _mm256_setr_epi64x(-1, (long long)LOW_32, -1, (long long)LOW_32);
 	const uint64_t above = id << 32 | (uint64_t)flags << 48, next = UINT64_C(1) << 32;
@@ -399,13 +456,15 @@ BODY void packed_add_four(struct ring_desc *desc, uint64_t *head, uint32_t flags
 		store(&desc[0], _mm256_or_si256(seg01, meta01));
 	}
 	store(&desc[2], _mm256_or_si256(seg23, meta23));
-	put_slots(slots, tokens, _mm256_and_si256(_mm256_unpackhi_epi64(seg01, seg23), all(write)));
+	put_slots(slots, tokens, _mm256_and_si256(_mm256_unpackhi_epi64(seg01, seg23), all(write)),
+		  shape);
 }
 
 BODY uint32_t packed_add(struct ring_desc *desc, uint64_t *head, uint32_t flags,
 			 struct ring_slot *slots, const uint16_t *ids, const struct vio_seg *segs,
 			 void *const *tokens, uint32_t n)
 {
+	const __m256i shape = kept((uint64_t)RING_SHAPE_ONE << 32);
 	const size_t end = whole(n);
 	size_t i;
 
@@ -413,9 +472,9 @@ BODY uint32_t packed_add(struct ring_desc *desc, uint64_t *head, uint32_t flags,
 		const uint64_t four = *(const any_u64 *)(const void *)&ids[i];
 		const uint64_t id = (uint16_t)four;
 
-		if (four != FOLLOWING(id))
+		if (!follow(four))
 			break;
-		packed_add_four(&desc[i], head, flags, &slots[id], id, &segs[i], &tokens[i]);
+		packed_add_four(&desc[i], head, flags, &slots[id], id, &segs[i], &tokens[i], shape);
 		head = NULL;
 	}
 	return (uint32_t)i;
@@ -425,31 +484,50 @@ BODY uint32_t packed_add_in_order(struct ring_desc *desc, uint64_t *head, uint32
 				  struct ring_slot *slots, uint32_t id, const struct vio_seg *segs,
 				  void *const *tokens, uint32_t n)
 {
+	const __m256i shape = kept((uint64_t)RING_SHAPE_ONE << 32);
 	const size_t end = whole(n);
 	size_t i;
 
 	for (i = 0; i < end; i += RING_VECTOR) {
-		packed_add_four(&desc[i], head, flags, &slots[i], id + i, &segs[i], &tokens[i]);
+		packed_add_four(&desc[i], head, flags, &slots[i], id + i, &segs[i], &tokens[i],
+				shape);
 		head = NULL;
 	}
 	return (uint32_t)i;
 }
 
-/* Takes four used descriptors whose ids have to be @id and those that follow. */
-BODY bool packed_reap_four(__m256i meta, uint32_t owner, struct ring_slot *slots, uint64_t id,
-			   struct vio_drvq_done *done)
-{
-	const __m256i want =
-		_mm256_add_epi64(all((uint64_t)owner << 48 | id << 32), lanes(UINT64_C(1) << 32));
-	const __m256i mask = all((uint64_t)PACKED_OWNER << 48 | META_ID);
+/* What used descriptors are compared with. */
+struct reap_words {
+	struct plain plain;
+	__m256i mask; /* whose they are, and their ids */
+	__m256i low;
+};
 
-	return is_zero(_mm256_and_si256(_mm256_xor_si256(meta, want), mask)) &&
-	       take_slots(slots, _mm256_and_si256(meta, all(LOW_32)), done);
+BODY struct reap_words packed_reap_words(void)
+{
+	return (struct reap_words){ plain_words(), kept((uint64_t)PACKED_OWNER << 48 | META_ID),
+				    kept(LOW_32) };
+}
+
+/* The first is to have @owner and @id, the others the ids that follow. */
+BODY __m256i want_ids(uint32_t owner, uint64_t id)
+{
+	return _mm256_add_epi64(all((uint64_t)owner << 48 | id << 32), lanes(UINT64_C(1) << 32));
+}
+
+/* Takes four used descriptors, which have to be as @want says. */
+BODY bool packed_reap_four(const struct reap_words *w, __m256i meta, __m256i want,
+			   struct ring_slot *slots, struct vio_drvq_done *done)
+{
+	return _mm256_testz_si256(_mm256_xor_si256(meta, want), w->mask) &&
+	       take_slots(&w->plain, slots, _mm256_and_si256(meta, w->low), done);
 }
 
 BODY uint32_t packed_reap(const struct ring_desc *desc, uint32_t owner, struct ring_slot *slots,
 			  uint32_t num, uint16_t *ids, struct vio_drvq_done *done, uint32_t n)
 {
+	const struct reap_words w = packed_reap_words();
+	const uint64_t each = kept_word(FOLLOWING(1) - FOLLOWING(0));
 	const size_t end = whole(n);
 	size_t i;
 
@@ -459,9 +537,9 @@ BODY uint32_t packed_reap(const struct ring_desc *desc, uint32_t owner, struct r
 		const uint64_t id = packed_meta_id(first);
 
 		if (id + RING_VECTOR > num ||
-		    !packed_reap_four(meta, owner, &slots[id], id, &done[i]))
+		    !packed_reap_four(&w, meta, want_ids(owner, id), &slots[id], &done[i]))
 			break;
-		*(any_u64 *)(void *)&ids[i] = FOLLOWING(id);
+		*(any_u64 *)(void *)&ids[i] = id * each + FOLLOWING(0);
 	}
 	return (uint32_t)i;
 }
@@ -470,13 +548,17 @@ BODY uint32_t packed_reap_in_order(const struct ring_desc *desc, uint32_t owner,
 				   struct ring_slot *slots, uint32_t id, struct vio_drvq_done *done,
 				   uint32_t n)
 {
+	const struct reap_words w = packed_reap_words();
+	const __m256i four = kept((uint64_t)RING_VECTOR << 32);
 	const size_t end = whole(n);
+	__m256i want = want_ids(owner, id);
 	size_t i;
 
-	for (i = 0; i < end; i += RING_VECTOR)
-		if (!packed_reap_four(load_descs(&desc[i]).second, owner, &slots[i], id + i,
-				      &done[i]))
+	for (i = 0; i < end; i += RING_VECTOR) {
+		if (!packed_reap_four(&w, load_descs(&desc[i]).second, want, &slots[i], &done[i]))
 			break;
+		want = _mm256_add_epi64(want, four);
+	}
 	return (uint32_t)i;
 }
 
@@ -487,6 +569,7 @@ BODY uint32_t split_add(struct ring_desc *desc, struct ring_desc *shadow, struct
 	const __m256i keep = _mm256_setr_epi64x(-1, (long long)LOW_32, -1, (long long)LOW_32);
 	const __m256i above = _mm256_setr_epi64x(0, (long long)flags, 0, (long long)flags);
 	const __m256i write = all(flags & SPLIT_META_WRITE ? LOW_32 : 0);
+	const __m256i shape = kept((uint64_t)RING_SHAPE_ONE << 32);
 	const size_t end = whole(n);
 	size_t i;
 
@@ -495,7 +578,7 @@ BODY uint32_t split_add(struct ring_desc *desc, struct ring_desc *shadow, struct
 		const uint64_t id = (uint16_t)four;
 		__m256i new01, new23, diff01, diff23;
 
-		if (four != FOLLOWING(id))
+		if (!follow(four))
 			break;
 		new01 = _mm256_or_si256(_mm256_and_si256(load(&segs[i]), keep), above);
 		new23 = _mm256_or_si256(_mm256_and_si256(load(&segs[i + 2]), keep), above);
@@ -508,7 +591,7 @@ BODY uint32_t split_add(struct ring_desc *desc, struct ring_desc *shadow, struct
 			store(&desc[id + 2], new23);
 		}
 		put_slots(&slots[id], &tokens[i],
-			  _mm256_and_si256(_mm256_unpackhi_epi64(new01, new23), write));
+			  _mm256_and_si256(_mm256_unpackhi_epi64(new01, new23), write), shape);
 		if (*(any_u64 *)(void *)&heads_shadow[i] != four) {
 			*(any_u64 *)(void *)&heads_shadow[i] = four;
 			*(any_u64 *)(void *)&heads[i] = four;
@@ -521,25 +604,28 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 			 const uint16_t *order, uint16_t *ids, struct vio_drvq_done *done,
 			 uint32_t n)
 {
-	const __m256i follow = _mm256_setr_epi64x(0, 1, 2, 3);
+	const __m256i ahead = _mm256_setr_epi64x(0, 1, 2, 3), low = kept(LOW_32);
+	const struct plain plain = plain_words();
+	const uint64_t each = kept_word(FOLLOWING(1) - FOLLOWING(0));
 	const size_t end = whole(n);
 	size_t i;
 
 	for (i = 0; i < end; i += RING_VECTOR) {
 		const __m256i elem = *(const volatile __m256i_u *)(const volatile void *)&used[i];
 		const uint64_t id = (uint32_t)_mm_cvtsi128_si32(_mm256_castsi256_si128(elem));
-		const __m256i want = _mm256_add_epi64(all(id), follow);
+		const __m256i want = _mm256_add_epi64(all(id), ahead);
+		const uint64_t ids4 = id * each + FOLLOWING(0);
 		__m256i len;
 
 		if (id + RING_VECTOR - 1 > mask ||
-		    !is_zero(_mm256_and_si256(_mm256_xor_si256(elem, want), all(LOW_32))))
+		    !_mm256_testz_si256(_mm256_xor_si256(elem, want), low))
 			break;
-		if (order && *(const any_u64 *)(const void *)&order[i] != FOLLOWING(id))
+		if (order && *(const any_u64 *)(const void *)&order[i] != ids4)
 			break;
 		len = _mm256_permute4x64_epi64(_mm256_srli_epi64(elem, 32), 0xd8);
-		if (!take_slots(&slots[id], len, &done[i]))
+		if (!take_slots(&plain, &slots[id], len, &done[i]))
 			break;
-		*(any_u64 *)(void *)&ids[i] = FOLLOWING(id);
+		*(any_u64 *)(void *)&ids[i] = ids4;
 	}
 	return (uint32_t)i;
 }
