@@ -110,6 +110,12 @@ static vio_always_inline bool chain_four_read(const struct vio_chain *chains)
 	return (chains[0].in_num | chains[1].in_num | chains[2].in_num | chains[3].in_num) == 0;
 }
 
+/* The ring slots of four chains. */
+static vio_always_inline uint32_t chain_four_slots(const struct vio_chain *chains)
+{
+	return (uint32_t)chains[0].slots + chains[1].slots + chains[2].slots + chains[3].slots;
+}
+
 /* ---- Walking -------------------------------------------------------------------------------- */
 
 /* Appends a buffer. Returns 0 or as a walk ends. */

@@ -298,7 +298,9 @@ static void packed_unpop(struct vio_devq *base, const struct vio_chain *chains, 
 	uint32_t slots = 0;
 	unsigned i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; n - i >= 4; i += 4)
+		slots += chain_four_slots(&chains[i]);
+	for (; i < n; i++)
 		slots += chains[i].slots;
 	q->avail = packed_back(q->avail, slots, q->q.num);
 	q->slots -= slots;
@@ -332,8 +334,7 @@ static vio_always_inline void push_some(struct packed_devq *q, struct returns *r
 	 */
 	if (in_order)
 		for (; end - chain > 4 && chain_four_read(chain); chain += 4)
-			r->off += (uint32_t)chain[0].slots + chain[1].slots + chain[2].slots +
-				  chain[3].slots;
+			r->off += chain_four_slots(chain);
 	for (; chain < end; chain++) {
 		uint32_t written = chain->written;
 

@@ -262,13 +262,25 @@ static int split_pop_burst(struct vio_devq *base, const struct vio_mem *mem,
 	return (int)n;
 }
 
+/* The heads of four chains are no longer in flight. */
+static vio_always_inline void free_four(uint8_t *taken, const struct vio_chain *chains)
+{
+	taken[chains[0].id] = 0;
+	taken[chains[1].id] = 0;
+	taken[chains[2].id] = 0;
+	taken[chains[3].id] = 0;
+}
+
 static void split_unpop(struct vio_devq *base, const struct vio_chain *chains, unsigned n)
 {
 	struct split_devq *q = split(base);
+	uint8_t *const taken = q->taken;
 	unsigned i;
 
-	for (i = 0; i < n; i++)
-		q->taken[chains[i].id] = 0;
+	for (i = 0; n - i >= 4; i += 4)
+		free_four(taken, &chains[i]);
+	for (; i < n; i++)
+		taken[chains[i].id] = 0;
 	q->avail_idx = (uint16_t)(q->avail_idx - n);
 	q->q.in_flight -= n;
 }
@@ -335,12 +347,8 @@ static int split_push_in_order(struct vio_devq *base, const struct vio_chain *ch
 	/* Where there is something to say of each, it is said of each. */
 	if (n > 0 && chains->in_num != 0)
 		i = first = push_vector(q, chains, n);
-	for (; n - i > 4 && chain_four_read(&chains[i]); i += 4) {
-		taken[chains[i].id] = 0;
-		taken[chains[i + 1].id] = 0;
-		taken[chains[i + 2].id] = 0;
-		taken[chains[i + 3].id] = 0;
-	}
+	for (; n - i > 4 && chain_four_read(&chains[i]); i += 4)
+		free_four(taken, &chains[i]);
 	for (; i < n; i++) {
 		taken[chains[i].id] = 0;
 		if (chains[i].in_num == 0 && i + 1 < n)

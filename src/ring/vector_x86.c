@@ -42,15 +42,15 @@ BODY __m256i all(uint64_t x)
 	return _mm256_set1_epi64x((long long)x);
 }
 
-/* The same, that compilers keep in a register or on the stack: some make constants anew in each round
- * of a loop, of three instructions each. */
-BODY __m256i kept(uint64_t x)
-{
-	__m256i v = all(x);
-
-	__asm__("" : "+v"(v));
-	return v;
-}
+/* The same of a constant, which the compiler does not see through: some make a constant anew in each
+ * round of a loop, of three instructions each. */
+#define KEPT(x)                                                         \
+	__extension__({                                                 \
+		static const uint64_t word_ = (x);                      \
+		__m256i v_;                                             \
+		__asm__("vpbroadcastq %1, %0" : "=v"(v_) : "m"(word_)); \
+		v_;                                                     \
+	})
 
 BODY uint64_t kept_word(uint64_t x)
 {
@@ -144,7 +144,7 @@ struct region {
 BODY struct region spread(const struct vio_mem_region *r)
 {
 	return (struct region){ all(r->guest_addr), all(r->size), all((uintptr_t)r->host),
-				kept(1) };
+				KEPT(1) };
 }
 
 /*
@@ -174,9 +174,9 @@ BODY struct fill start_fill(const struct vio_iov *iov, const bool write)
 {
 	return (struct fill){
 		.at = _mm256_add_epi64(all((uintptr_t)&iov[1]), lanes(2 * sizeof(*iov))),
-		.step = kept(2 * RING_VECTOR * sizeof(*iov)),
-		.one_slot = kept(UINT64_C(1) << 48),
-		.out = kept(write ? UINT64_C(1) << 16 : 1),
+		.step = KEPT(2 * RING_VECTOR * sizeof(*iov)),
+		.one_slot = KEPT(UINT64_C(1) << 48),
+		.out = write ? KEPT(UINT64_C(1) << 16) : KEPT(1),
 	};
 }
 
@@ -215,10 +215,11 @@ BODY uint32_t packed_pop_alike(const struct ring_desc *desc, uint32_t owner,
 			       struct vio_iov *iov, uint32_t n, const bool write)
 {
 	const uint32_t flags = owner | (write ? VIO_DESC_F_WRITE : 0);
-	const uint32_t plain = PACKED_OWNER | VIO_DESC_F_NEXT | VIO_DESC_F_INDIRECT |
-			       VIO_DESC_F_WRITE;
-	const __m256i want = all((uint64_t)flags << 48), mask = kept((uint64_t)plain << 48);
-	const __m256i low = kept(LOW_32), low_id = kept(META_LEN_ID);
+	const __m256i want = all((uint64_t)flags << 48),
+		      mask = KEPT((uint64_t)(PACKED_OWNER | VIO_DESC_F_NEXT | VIO_DESC_F_INDIRECT |
+					     VIO_DESC_F_WRITE)
+				  << 48);
+	const __m256i low = KEPT(LOW_32), low_id = KEPT(META_LEN_ID);
 	const struct region r = spread(region);
 	struct fill fill = start_fill(iov, write);
 	const size_t end = whole(n);
@@ -253,10 +254,10 @@ BODY uint32_t packed_pop(const struct ring_desc *desc, uint32_t owner,
 BODY uint32_t packed_push(struct ring_desc *desc, uint64_t *head, uint32_t owner,
 			  const struct vio_chain *chains, uint32_t n)
 {
-	const __m256i flags = all((uint64_t)owner << 48), write = kept(PACKED_META_WRITE);
-	const __m256i low = kept(LOW_32), id = kept(META_ID),
-		      slots = kept((uint64_t)UINT16_MAX << 48);
-	const __m256i one_slot = kept(UINT64_C(1) << 48);
+	const __m256i flags = all((uint64_t)owner << 48), write = KEPT(PACKED_META_WRITE);
+	const __m256i low = KEPT(LOW_32), id = KEPT(META_ID),
+		      slots = KEPT((uint64_t)UINT16_MAX << 48);
+	const __m256i one_slot = KEPT(UINT64_C(1) << 48);
 	const size_t end = whole(n);
 	size_t i;
 
@@ -289,9 +290,9 @@ BODY uint32_t split_pop_alike(const struct ring_desc *desc, uint32_t mask, const
 			      struct vio_chain *chain, struct vio_iov *iov, uint32_t n,
 			      const bool write)
 {
-	const __m256i want = kept(write ? SPLIT_META_WRITE : 0);
-	const __m256i plain = kept(SPLIT_META_NEXT | SPLIT_META_INDIRECT | SPLIT_META_WRITE);
-	const __m256i low = kept(LOW_32);
+	const __m256i want = write ? KEPT(SPLIT_META_WRITE) : _mm256_setzero_si256();
+	const __m256i plain = KEPT(SPLIT_META_NEXT | SPLIT_META_INDIRECT | SPLIT_META_WRITE);
+	const __m256i low = KEPT(LOW_32);
 	const struct region r = spread(region);
 	struct fill fill = start_fill(iov, write);
 	const size_t end = whole(n);
@@ -375,7 +376,7 @@ struct plain {
 
 BODY struct plain plain_words(void)
 {
-	return (struct plain){ kept((uint64_t)RING_SHAPE_ONE << 32), kept(~LOW_32) };
+	return (struct plain){ KEPT((uint64_t)RING_SHAPE_ONE << 32), KEPT(~LOW_32) };
 }
 
 /*
@@ -464,7 +465,7 @@ BODY uint32_t packed_add(struct ring_desc *desc, uint64_t *head, uint32_t flags,
 			 struct ring_slot *slots, const uint16_t *ids, const struct vio_seg *segs,
 			 void *const *tokens, uint32_t n)
 {
-	const __m256i shape = kept((uint64_t)RING_SHAPE_ONE << 32);
+	const __m256i shape = KEPT((uint64_t)RING_SHAPE_ONE << 32);
 	const size_t end = whole(n);
 	size_t i;
 
@@ -484,7 +485,7 @@ BODY uint32_t packed_add_in_order(struct ring_desc *desc, uint64_t *head, uint32
 				  struct ring_slot *slots, uint32_t id, const struct vio_seg *segs,
 				  void *const *tokens, uint32_t n)
 {
-	const __m256i shape = kept((uint64_t)RING_SHAPE_ONE << 32);
+	const __m256i shape = KEPT((uint64_t)RING_SHAPE_ONE << 32);
 	const size_t end = whole(n);
 	size_t i;
 
@@ -505,8 +506,8 @@ struct reap_words {
 
 BODY struct reap_words packed_reap_words(void)
 {
-	return (struct reap_words){ plain_words(), kept((uint64_t)PACKED_OWNER << 48 | META_ID),
-				    kept(LOW_32) };
+	return (struct reap_words){ plain_words(), KEPT((uint64_t)PACKED_OWNER << 48 | META_ID),
+				    KEPT(LOW_32) };
 }
 
 /* The first is to have @owner and @id, the others the ids that follow. */
@@ -527,19 +528,20 @@ BODY uint32_t packed_reap(const struct ring_desc *desc, uint32_t owner, struct r
 			  uint32_t num, uint16_t *ids, struct vio_drvq_done *done, uint32_t n)
 {
 	const struct reap_words w = packed_reap_words();
-	const uint64_t each = kept_word(FOLLOWING(1) - FOLLOWING(0));
+	const uint64_t each = kept_word(FOLLOWING(1) - FOLLOWING(0)),
+		       first = kept_word(FOLLOWING(0));
 	const size_t end = whole(n);
 	size_t i;
 
 	for (i = 0; i < end; i += RING_VECTOR) {
 		const __m256i meta = load_descs(&desc[i]).second;
-		const uint64_t first = (uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(meta));
-		const uint64_t id = packed_meta_id(first);
+		const uint64_t id =
+			packed_meta_id((uint64_t)_mm_cvtsi128_si64(_mm256_castsi256_si128(meta)));
 
 		if (id + RING_VECTOR > num ||
 		    !packed_reap_four(&w, meta, want_ids(owner, id), &slots[id], &done[i]))
 			break;
-		*(any_u64 *)(void *)&ids[i] = id * each + FOLLOWING(0);
+		*(any_u64 *)(void *)&ids[i] = id * each + first;
 	}
 	return (uint32_t)i;
 }
@@ -549,7 +551,7 @@ BODY uint32_t packed_reap_in_order(const struct ring_desc *desc, uint32_t owner,
 				   uint32_t n)
 {
 	const struct reap_words w = packed_reap_words();
-	const __m256i four = kept((uint64_t)RING_VECTOR << 32);
+	const __m256i four = KEPT((uint64_t)RING_VECTOR << 32);
 	const size_t end = whole(n);
 	__m256i want = want_ids(owner, id);
 	size_t i;
@@ -569,7 +571,7 @@ BODY uint32_t split_add(struct ring_desc *desc, struct ring_desc *shadow, struct
 	const __m256i keep = _mm256_setr_epi64x(-1, (long long)LOW_32, -1, (long long)LOW_32);
 	const __m256i above = _mm256_setr_epi64x(0, (long long)flags, 0, (long long)flags);
 	const __m256i write = all(flags & SPLIT_META_WRITE ? LOW_32 : 0);
-	const __m256i shape = kept((uint64_t)RING_SHAPE_ONE << 32);
+	const __m256i shape = KEPT((uint64_t)RING_SHAPE_ONE << 32);
 	const size_t end = whole(n);
 	size_t i;
 
@@ -604,9 +606,10 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 			 const uint16_t *order, uint16_t *ids, struct vio_drvq_done *done,
 			 uint32_t n)
 {
-	const __m256i ahead = _mm256_setr_epi64x(0, 1, 2, 3), low = kept(LOW_32);
+	const __m256i ahead = _mm256_setr_epi64x(0, 1, 2, 3), low = KEPT(LOW_32);
 	const struct plain plain = plain_words();
-	const uint64_t each = kept_word(FOLLOWING(1) - FOLLOWING(0));
+	const uint64_t each = kept_word(FOLLOWING(1) - FOLLOWING(0)),
+		       first = kept_word(FOLLOWING(0));
 	const size_t end = whole(n);
 	size_t i;
 
@@ -614,7 +617,7 @@ BODY uint32_t split_reap(const uint64_t *used, uint32_t mask, struct ring_slot *
 		const __m256i elem = *(const volatile __m256i_u *)(const volatile void *)&used[i];
 		const uint64_t id = (uint32_t)_mm_cvtsi128_si32(_mm256_castsi256_si128(elem));
 		const __m256i want = _mm256_add_epi64(all(id), ahead);
-		const uint64_t ids4 = id * each + FOLLOWING(0);
+		const uint64_t ids4 = id * each + first;
 		__m256i len;
 
 		if (id + RING_VECTOR - 1 > mask ||
