@@ -6,7 +6,9 @@
  * on every processor with AVX. Of what a peer publishes together it stores the first descriptor's
  * flags last: whoever has loaded that one finds the others whole, for loads are not reordered. Each
  * is loaded once, through a volatile pointer, into registers, and everything is checked and computed
- * from those.
+ * from those. What an index has published needs no such care, and is loaded two at a time; that
+ * such a load may be in pieces only matters with a peer that breaks the rules, and what is in the
+ * register is checked whatever it is.
  *
  * Two vectors of two descriptors are unpacked into one of four addresses and one of four meta
  * words. Unpacking works within halves of a vector, so the lanes stand in the order 0, 2, 1, 3; and
@@ -109,7 +111,7 @@ BODY struct four unpack(__m256i pair01, __m256i pair23)
 			      _mm256_unpackhi_epi64(pair01, pair23) };
 }
 
-/* Four descriptors of shared memory: addresses and metas. */
+/* Four descriptors of a packed ring: addresses and metas. */
 BODY struct four load_descs(const struct ring_desc *desc)
 {
 	shared_desc *d = (const void *)desc;
@@ -119,13 +121,22 @@ BODY struct four load_descs(const struct ring_desc *desc)
 	return unpack(two(d0, d1), two(d2, d3));
 }
 
-/* The same from every other 16 bytes of @p: one half of structures of 32 bytes. */
-BODY struct four load_halves(const void *p)
+/* The same of a split ring, all of them published by an index that was read before. */
+BODY struct four load_indexed(const struct ring_desc *desc)
 {
-	const __m128i *h = p;
+	const volatile __m256i_u *d = (const void *)desc;
+	const __m256i d01 = d[0], d23 = d[1];
 
-	return unpack(two(_mm_loadu_si128(&h[0]), _mm_loadu_si128(&h[2])),
-		      two(_mm_loadu_si128(&h[4]), _mm_loadu_si128(&h[6])));
+	return unpack(d01, d23);
+}
+
+/* What the four @chains end with: in_len id slots, and written. Lanes in their order. */
+BODY struct four load_ends(const struct vio_chain *chains)
+{
+	return unpack(two(_mm_loadu_si128((const void *)&chains[0].in_len),
+			  _mm_loadu_si128((const void *)&chains[2].in_len)),
+		      two(_mm_loadu_si128((const void *)&chains[1].in_len),
+			  _mm_loadu_si128((const void *)&chains[3].in_len)));
 }
 
 /* The numbers 0 to 3, for lanes of unpacked words, times @by. */
@@ -164,10 +175,9 @@ BODY __m256i map_four(const struct region *r, __m256i addr, __m256i len, __m256i
 
 /* What goes into four chains, and is the same for all of a burst or goes on with it. */
 struct fill {
-	__m256i at;	  /* where their buffers are listed, */
-	__m256i step;	  /* and how far on those of the next four */
-	__m256i one_slot; /* slots 1 */
-	__m256i out;	  /* out_num 1, or in_num 1 */
+	__m256i at;   /* where their buffers are listed, */
+	__m256i step; /* and how far on those of the next four */
+	__m256i out;  /* out_num 1, or in_num 1 */
 };
 
 BODY struct fill start_fill(const struct vio_iov *iov, const bool write)
@@ -175,30 +185,25 @@ BODY struct fill start_fill(const struct vio_iov *iov, const bool write)
 	return (struct fill){
 		.at = _mm256_add_epi64(all((uintptr_t)&iov[1]), lanes(2 * sizeof(*iov))),
 		.step = KEPT(2 * RING_VECTOR * sizeof(*iov)),
-		.one_slot = KEPT(UINT64_C(1) << 48),
 		.out = write ? KEPT(UINT64_C(1) << 16) : KEPT(1),
 	};
 }
 
-/* Fills in four chains of a buffer each: at @base, of @len bytes; @len_id has the id above it. */
+/* Fills in four chains of a buffer each: at @base, of @len bytes. @in is in_len id slots. */
 BODY void put_chains(struct fill *f, struct vio_chain *chain, struct vio_iov *iov, __m256i base,
-		     __m256i len, __m256i len_id, const bool write)
+		     __m256i len, __m256i in, const bool write)
 {
 	const __m256i iov01 = _mm256_unpacklo_epi64(base, len);
 	const __m256i iov23 = _mm256_unpackhi_epi64(base, len);
 	const __m256i zero = _mm256_setzero_si256();
-	__m256i out = f->out, in, head01, head23, tail01, tail23;
+	__m256i out = f->out, head01, head23, tail01, tail23;
 
 	_mm_storeu_si128((void *)&iov[1], _mm256_castsi256_si128(iov01));
 	_mm_storeu_si128((void *)&iov[3], _mm256_extracti128_si256(iov01, 1));
 	_mm_storeu_si128((void *)&iov[5], _mm256_castsi256_si128(iov23));
 	_mm_storeu_si128((void *)&iov[7], _mm256_extracti128_si256(iov23, 1));
-	if (write) {
-		in = _mm256_or_si256(len_id, f->one_slot);
-	} else {
+	if (!write)
 		out = _mm256_or_si256(_mm256_slli_epi64(len, 32), out);
-		in = _mm256_or_si256(_mm256_xor_si256(len_id, len), f->one_slot);
-	}
 	head01 = _mm256_unpacklo_epi64(f->at, out);
 	head23 = _mm256_unpackhi_epi64(f->at, out);
 	f->at = _mm256_add_epi64(f->at, f->step);
@@ -219,7 +224,8 @@ BODY uint32_t packed_pop_alike(const struct ring_desc *desc, uint32_t owner,
 		      mask = KEPT((uint64_t)(PACKED_OWNER | VIO_DESC_F_NEXT | VIO_DESC_F_INDIRECT |
 					     VIO_DESC_F_WRITE)
 				  << 48);
-	const __m256i low = KEPT(LOW_32), low_id = KEPT(META_LEN_ID);
+	const __m256i low = KEPT(LOW_32), one_slot = KEPT(UINT64_C(1) << 48);
+	const __m256i in_id = write ? KEPT(META_LEN_ID) : KEPT(META_ID);
 	const struct region r = spread(region);
 	struct fill fill = start_fill(iov, write);
 	const size_t end = whole(n);
@@ -233,7 +239,7 @@ BODY uint32_t packed_pop_alike(const struct ring_desc *desc, uint32_t owner,
 		if (any_sign(bad) || !_mm256_testz_si256(_mm256_xor_si256(d.second, want), mask))
 			break;
 		put_chains(&fill, &chain[i], &iov[2 * i], base, len,
-			   _mm256_and_si256(d.second, low_id), write);
+			   _mm256_or_si256(_mm256_and_si256(d.second, in_id), one_slot), write);
 	}
 	return (uint32_t)i;
 }
@@ -262,8 +268,7 @@ BODY uint32_t packed_push(struct ring_desc *desc, uint64_t *head, uint32_t owner
 	size_t i;
 
 	for (i = 0; i < end; i += RING_VECTOR) {
-		const struct four c =
-			load_halves((const char *)&chains[i] + offsetof(struct vio_chain, in_len));
+		const struct four c = load_ends(&chains[i]);
 		const __m256i written = _mm256_and_si256(c.second, low);
 		const __m256i none = _mm256_cmpeq_epi64(written, _mm256_setzero_si256());
 		__m256i meta;
@@ -276,9 +281,9 @@ BODY uint32_t packed_push(struct ring_desc *desc, uint64_t *head, uint32_t owner
 		meta = _mm256_or_si256(meta, _mm256_andnot_si256(none, write));
 		half = _mm256_castsi256_si128(meta);
 		_mm_storel_epi64((void *)head, half);
-		_mm_storeh_pd((void *)&desc[i + 2].meta, _mm_castsi128_pd(half));
+		_mm_storeh_pd((void *)&desc[i + 1].meta, _mm_castsi128_pd(half));
 		half = _mm256_extracti128_si256(meta, 1);
-		_mm_storel_epi64((void *)&desc[i + 1].meta, half);
+		_mm_storel_epi64((void *)&desc[i + 2].meta, half);
 		_mm_storeh_pd((void *)&desc[i + 3].meta, _mm_castsi128_pd(half));
 		head = &desc[i + RING_VECTOR].meta;
 	}
@@ -293,6 +298,7 @@ BODY uint32_t split_pop_alike(const struct ring_desc *desc, uint32_t mask, const
 	const __m256i want = write ? KEPT(SPLIT_META_WRITE) : _mm256_setzero_si256();
 	const __m256i plain = KEPT(SPLIT_META_NEXT | SPLIT_META_INDIRECT | SPLIT_META_WRITE);
 	const __m256i low = KEPT(LOW_32);
+	const __m256i ids_slots = _mm256_or_si256(lanes(UINT64_C(1) << 32), all(UINT64_C(1) << 48));
 	const struct region r = spread(region);
 	struct fill fill = start_fill(iov, write);
 	const size_t end = whole(n);
@@ -303,20 +309,19 @@ BODY uint32_t split_pop_alike(const struct ring_desc *desc, uint32_t mask, const
 		const uint64_t id = (uint16_t)ids;
 		any_u32 *const were = (void *)&taken[id];
 		struct four d;
-		__m256i len, base, bad;
+		__m256i len, base, bad, in;
 
 		if (id + RING_VECTOR - 1 > mask || !follow(ids) || *were != 0)
 			break;
-		d = load_descs(&desc[id]);
+		d = load_indexed(&desc[id]);
 		len = _mm256_and_si256(d.second, low);
 		bad = map_four(&r, d.first, len, &base);
 		if (any_sign(bad) || !_mm256_testz_si256(_mm256_xor_si256(d.second, want), plain))
 			break;
 		*were = 0x01010101;
+		in = _mm256_add_epi64(all(id << 32), ids_slots);
 		put_chains(&fill, &chain[i], &iov[2 * i], base, len,
-			   _mm256_or_si256(len, _mm256_add_epi64(all(id << 32),
-								 lanes(UINT64_C(1) << 32))),
-			   write);
+			   write ? _mm256_or_si256(in, len) : in, write);
 	}
 	return (uint32_t)i;
 }
@@ -339,14 +344,13 @@ BODY uint32_t split_push(uint64_t *shared, uint64_t *shadow, uint8_t *taken,
 	size_t i, k;
 
 	for (i = 0; i < end; i += RING_VECTOR) {
-		const struct four c =
-			load_halves((const char *)&chains[i] + offsetof(struct vio_chain, in_len));
-		const __m256i id = _mm256_and_si256(_mm256_srli_epi64(c.first, 32), all(0xffff));
-		__m256i elem = _mm256_or_si256(id, _mm256_slli_epi64(c.second, 32));
+		const struct four c = load_ends(&chains[i]);
+		/* The id is the lowest of four words, the length the two highest; none between. */
+		const __m256i elem = _mm256_blend_epi16(_mm256_srli_epi64(c.first, 32),
+							_mm256_slli_epi64(c.second, 32), 0xee);
 
 		for (k = 0; k < RING_VECTOR; k++)
 			taken[chains[i + k].id] = 0;
-		elem = _mm256_permute4x64_epi64(elem, 0xd8);
 		if (is_zero(_mm256_xor_si256(elem, load(&shadow[i]))))
 			continue;
 		store(&shadow[i], elem);
