@@ -161,7 +161,8 @@ static void open_burst(struct tap *t, unsigned pair)
 	if (p->burst == NULL)
 		return;
 	p->burst->grown = 1;
-	ret = vio_tap_uring_open(&p->burst->uring, t->fds[pair]);
+	ret = vio_tap_uring_open(&p->burst->uring, t->fds[pair], &p->burst->slots,
+				 sizeof(p->burst->slots));
 	if (ret < 0) {
 		vio_log(t->host, VIO_LOG_DEBUG, KIND " %s: frame by frame, without io_uring: %s",
 			t->dev.name, strerror(-ret));

@@ -54,12 +54,14 @@ struct tap_burst {
 	/* Read, and not delivered yet. */
 	unsigned grown; /* how many frames may be read at a time now */
 	unsigned first, held;
-	uint8_t slots[READ_BURST];
+	uint8_t order[READ_BURST];
 	uint32_t lens[READ_BURST];
 	struct vio_frame rooms[READ_BURST];
 
-	struct tap_out out[SEND_BURST];
-	struct tap_in in[READ_BURST];
+	struct tap_slots {
+		struct tap_out out[SEND_BURST];
+		struct tap_in in[READ_BURST];
+	} slots;
 };
 
 /* One queue pair; touched by its worker only, but for attached, which is the control thread's. */

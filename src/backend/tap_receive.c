@@ -185,7 +185,7 @@ static bool ready(const struct tap *t, const struct tap_in *in, struct vio_frame
 static vio_noinline bool deliver_one(const struct tap *t, struct tap_pair *p, unsigned *done)
 {
 	struct tap_burst *b = p->burst;
-	struct tap_in *in = &b->in[b->slots[b->first]];
+	struct tap_in *in = &b->slots.in[b->order[b->first]];
 	struct vio_iov iov[2] = { { 0 }, { in->bytes, b->lens[b->first] } };
 	struct vio_frame frame = { .iov = &iov[1], .iovcnt = 1, .len = b->lens[b->first] };
 
@@ -201,7 +201,7 @@ static vio_noinline bool deliver_one(const struct tap *t, struct tap_pair *p, un
 static unsigned fill_rooms(const struct tap *t, struct tap_burst *b, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		const struct tap_in *in = &b->in[b->slots[b->first + i]];
+		const struct tap_in *in = &b->slots.in[b->order[b->first + i]];
 		struct vio_frame *room = &b->rooms[i];
 		uint32_t len = b->lens[b->first + i];
 
@@ -261,7 +261,7 @@ static unsigned sort_burst(struct tap_pair *p, unsigned n, int *over, unsigned *
 			continue;
 		}
 		small &= (uint32_t)len <= SMALL;
-		b->slots[b->held] = (uint8_t)i;
+		b->order[b->held] = (uint8_t)i;
 		b->lens[b->held++] = (uint32_t)len;
 	}
 	grow(b, small);
@@ -277,8 +277,8 @@ static bool receive_burst(struct tap *t, unsigned pair, unsigned budget, unsigne
 	int over = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		vio_tap_uring_read(&b->uring, b->in[i].header,
-				   VIO_TAP_HDR_LEN + sizeof(b->in[i].bytes));
+		vio_tap_uring_read(&b->uring, b->slots.in[i].header,
+				   VIO_TAP_HDR_LEN + sizeof(b->slots.in[i].bytes));
 	vio_tap_uring_run(&b->uring, b->results);
 	b->first = 0;
 	got = sort_burst(p, n, &over, done);

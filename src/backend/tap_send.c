@@ -187,7 +187,7 @@ static unsigned queue_frames(struct tap_burst *b, struct vio_frame *frames, unsi
 
 	for (i = 0; i < n; i++) {
 		struct vio_frame *frame = &frames[i];
-		struct tap_out *out = &b->out[i];
+		struct tap_out *out = &b->slots.out[i];
 
 		if (vio_likely(frame->len <= SMALL)) {
 			if (vio_unlikely(!lay_out(out, frame)))

@@ -12,6 +12,12 @@
  * apart in the background when its process dies, and holds the descriptor until that is done; an
  * orderly close lets go of it first.
  *
+ * So is the memory of reads and writes, once there have been enough of them: the kernel then copies
+ * to and from its own view of the pages, and need not guard each copy as one that may fault (a tenth
+ * of what a small frame costs). It pins the pages for that, which a ring that is seldom used is not
+ * worth, and which RLIMIT_MEMLOCK may forbid; nothing is changed by it then. A process that forks
+ * goes on in the parent, whose pages they are.
+ *
  * Writes that succeed leave no completion behind: that they are over is known, and how long they
  * were is not asked for.
  *
@@ -29,6 +35,10 @@
 
 #define TARGET	  0	     /* its index among the registered descriptors */
 #define NO_OFFSET UINT64_MAX /* a tap is a stream */
+#define MEMORY	  0	     /* the index of ours among the registered */
+
+/* So many reads and writes show that registering memory pays: it takes as long as a few hundred. */
+#define WORTH_FIXING 4096u
 
 /* Linux 5.17 and 5.18; the library may be older than the kernel. */
 #ifndef IOSQE_CQE_SKIP_SUCCESS
@@ -38,13 +48,15 @@
 #define IORING_SETUP_SUBMIT_ALL (1U << 7)
 #endif
 
-int vio_tap_uring_open(struct vio_tap_uring *u, int target)
+int vio_tap_uring_open(struct vio_tap_uring *u, int target, void *mem, size_t len)
 {
 	/* A kernel that knows this flag knows all that is used here. */
 	struct io_uring_params p = { .flags = IORING_SETUP_SUBMIT_ALL };
 	int ret;
 
 	memset(u, 0, sizeof(*u));
+	u->mem = mem;
+	u->len = len;
 	u->ring.ring_fd = -1;
 	ret = io_uring_queue_init_params(VIO_TAP_URING_MAX, &u->ring, &p);
 	if (ret < 0) {
@@ -84,7 +96,10 @@ void vio_tap_uring_read(struct vio_tap_uring *u, void *buf, uint32_t len)
 {
 	struct io_uring_sqe *sqe = next(u);
 
-	io_uring_prep_read(sqe, TARGET, buf, len, NO_OFFSET);
+	if (vio_likely(u->fixed))
+		io_uring_prep_read_fixed(sqe, TARGET, buf, len, NO_OFFSET, MEMORY);
+	else
+		io_uring_prep_read(sqe, TARGET, buf, len, NO_OFFSET);
 	add(u, sqe, 0);
 }
 
@@ -92,7 +107,10 @@ void vio_tap_uring_write(struct vio_tap_uring *u, const void *buf, uint32_t len)
 {
 	struct io_uring_sqe *sqe = next(u);
 
-	io_uring_prep_write(sqe, TARGET, buf, len, NO_OFFSET);
+	if (vio_likely(u->fixed))
+		io_uring_prep_write_fixed(sqe, TARGET, buf, len, NO_OFFSET, MEMORY);
+	else
+		io_uring_prep_write(sqe, TARGET, buf, len, NO_OFFSET);
 	add(u, sqe, IOSQE_CQE_SKIP_SUCCESS);
 	u->silent++;
 }
@@ -163,6 +181,16 @@ static int wait_for_one(struct vio_tap_uring *u)
 	return ret;
 }
 
+/* Counts operations, and has the memory registered when there were enough. */
+static void count(struct vio_tap_uring *u)
+{
+	struct iovec iov = { u->mem, u->len };
+
+	u->carried += u->queued;
+	if (u->carried >= WORTH_FIXING)
+		u->fixed = io_uring_register_buffers(&u->ring, &iov, 1) == 0;
+}
+
 bool vio_tap_uring_run(struct vio_tap_uring *u, int *results)
 {
 	unsigned loud = u->queued - u->silent, seen, taken = submit(u);
@@ -178,6 +206,8 @@ bool vio_tap_uring_run(struct vio_tap_uring *u, int *results)
 			break;
 		seen += reap(u, results, &failed);
 	}
+	if (vio_unlikely(u->carried < WORTH_FIXING))
+		count(u);
 	u->queued = 0;
 	u->silent = 0;
 	return !failed;
@@ -185,10 +215,9 @@ bool vio_tap_uring_run(struct vio_tap_uring *u, int *results)
 
 #else
 
-int vio_tap_uring_open(struct vio_tap_uring *u, int target)
+int vio_tap_uring_open(struct vio_tap_uring *u, int target, void *mem, size_t len)
 {
-	(void)u;
-	(void)target;
+	(void)u, (void)target, (void)mem, (void)len;
 	return -ENOSYS;
 }
 

@@ -4,6 +4,7 @@
 #define VIO_BACKEND_TAP_URING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef VIO_HAVE_LIBURING
@@ -18,20 +19,26 @@ struct vio_tap_uring {
 	unsigned queued; /* operations of the burst */
 	unsigned silent; /* of them, such as tell of failure only */
 #ifdef VIO_HAVE_LIBURING
+	void *mem; /* where reads and writes lie */
+	size_t len;
+	unsigned carried;     /* operations, until there were enough */
+	bool fixed;	      /* the memory is registered */
 	struct io_uring ring; /* its ring_fd is -1 when there is none */
 #endif
 };
 
 /*
- * Makes a ring for operations on @target, which must be non-blocking. 0, or -errno where there is
- * none (the kernel too old, or forbidding it; built without liburing): it may only be closed then.
+ * Makes a ring for operations on @target, which must be non-blocking. All that is read and written
+ * lies in @mem. 0, or -errno where there is no ring (the kernel too old, or forbidding it; built
+ * without liburing): it may only be closed then.
  */
-int vio_tap_uring_open(struct vio_tap_uring *u, int target);
+int vio_tap_uring_open(struct vio_tap_uring *u, int target, void *mem, size_t len);
 /* Lets go of the target, which is closed for good when its owner has closed it too. */
 void vio_tap_uring_close(struct vio_tap_uring *u);
 
 /*
- * Adds an operation to the burst. What it points to has to stay until vio_tap_uring_run() returns.
+ * Adds an operation to the burst. What it points to has to stay until vio_tap_uring_run() returns;
+ * what a writev() points to may lie anywhere.
  */
 void vio_tap_uring_read(struct vio_tap_uring *u, void *buf, uint32_t len);
 void vio_tap_uring_write(struct vio_tap_uring *u, const void *buf, uint32_t len);

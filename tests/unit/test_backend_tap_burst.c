@@ -15,7 +15,10 @@
 
 static bool no_ring;	    /* the kernel forbids io_uring */
 static bool ring_exhausted; /* it has no memory for what is submitted */
+static bool no_locked;	    /* no memory may be locked */
 static unsigned calls;	    /* system calls that carried frames */
+static unsigned registered; /* times that memory was to be */
+static int operation;	    /* what the last burst began with, of IORING_OP_* */
 static struct iovec pieces[8];
 static int num_pieces;
 
@@ -42,6 +45,7 @@ int io_uring_submit(struct io_uring *ring)
 
 	if (real == NULL)
 		*(void **)&real = dlsym(RTLD_NEXT, "io_uring_submit");
+	operation = ring->sq.sqes[ring->sq.sqe_head & *ring->sq.kring_mask].opcode;
 	if (!ring_exhausted) {
 		calls++;
 		return real(ring);
@@ -54,6 +58,18 @@ int io_uring_submit(struct io_uring *ring)
 	close(null);
 	close(kept);
 	return -EAGAIN;
+}
+
+int io_uring_register_buffers(struct io_uring *ring, const struct iovec *iov, unsigned count)
+{
+	static int (*real)(struct io_uring *, const struct iovec *, unsigned);
+
+	registered++;
+	if (no_locked)
+		return -ENOMEM;
+	if (real == NULL)
+		*(void **)&real = dlsym(RTLD_NEXT, "io_uring_register_buffers");
+	return real(ring, iov, count);
 }
 
 #endif
@@ -345,6 +361,94 @@ static void drops_alone_what_never_fits(void **state)
 	tap_close(&t);
 }
 
+#ifdef VIO_HAVE_LIBURING
+
+/* More than shows that a ring is busy, and less than that. */
+#define MANY 10000u
+#define FEW  2000u
+
+/* So many frames the one way and the other, by bursts: none is lost, and each arrives whole. */
+static void send_many(struct vio_backend *be, unsigned n)
+{
+	int fd = packet_socket("t0", PROTOCOL, false);
+	struct out *o = out_new();
+
+	for (unsigned i = 0; i < n; i += BURST) {
+		assert_int_equal(send_all(be, o->frames, BURST), 0);
+		expect(fd, o, 0);
+	}
+	o->frames[20].meta.gso_type = VIO_NET_HDR_GSO_TCPV4;
+	assert_int_equal(send_all(be, o->frames, BURST), 1ULL << 20);
+	expect(fd, o, 1ULL << 20);
+	close(fd);
+	out_free(o);
+}
+
+static uint32_t many_len(unsigned i)
+{
+	return 60 + i % 190;
+}
+
+static void receive_many(struct tap *t, unsigned n)
+{
+	for (unsigned i = 0; i < n; i += 200) {
+		t->g.buffers = 200;
+		for (unsigned k = 0; k < 200; k++)
+			kernel_sends(t->fd, many_len(k), k);
+		receive_until(t->be, 0, &t->g, 200);
+		expect_received(&t->g, 200, many_len);
+		guest_forget(&t->g);
+	}
+}
+
+static void expect_registered(bool yes, int plain, int fixed)
+{
+	if (no_ring)
+		yes = false;
+	assert_int_equal(registered, yes);
+	if (!no_ring)
+		assert_int_equal(operation, yes && !no_locked ? fixed : plain);
+}
+
+/* The memory of reads and writes is registered once there were many, not before; where memory may
+ * not be locked they go on as they were. */
+static void registers_memory_to_send_from(void **state)
+{
+	struct vio_backend *be = open_backend("tap,name=t0", 1);
+
+	(void)state;
+	registered = 0;
+	send_many(be, FEW);
+	expect_registered(false, IORING_OP_WRITE, IORING_OP_WRITE_FIXED);
+	send_many(be, MANY);
+	expect_registered(true, IORING_OP_WRITE, IORING_OP_WRITE_FIXED);
+	vio_backend_close(be);
+}
+
+static void registers_memory_to_receive_in(void **state)
+{
+	struct tap t;
+
+	(void)state;
+	registered = 0;
+	tap_open(&t, 0, 2048, false);
+	receive_many(&t, FEW);
+	expect_registered(false, IORING_OP_READ, IORING_OP_READ_FIXED);
+	receive_many(&t, MANY);
+	expect_registered(true, IORING_OP_READ, IORING_OP_READ_FIXED);
+	tap_close(&t);
+}
+
+static void does_without_locked_memory(void **state)
+{
+	no_locked = true;
+	registers_memory_to_send_from(state);
+	registers_memory_to_receive_in(state);
+	no_locked = false;
+}
+
+#endif
+
 /* A large frame goes in one call, straight from the guest's memory. */
 static void sends_large_frames_from_guest_memory(void **state)
 {
@@ -439,6 +543,11 @@ int main(void)
 		cmocka_unit_test(receives_bursts),
 		cmocka_unit_test(receives_many_in_few_calls),
 		cmocka_unit_test(drops_alone_what_never_fits),
+#ifdef VIO_HAVE_LIBURING
+		cmocka_unit_test(registers_memory_to_send_from),
+		cmocka_unit_test(registers_memory_to_receive_in),
+		cmocka_unit_test(does_without_locked_memory),
+#endif
 		cmocka_unit_test(sends_large_frames_from_guest_memory),
 		cmocka_unit_test(receives_large_frames_into_guest_memory),
 		cmocka_unit_test(takes_over_from_the_killed),
