@@ -37,8 +37,8 @@
 #define NO_OFFSET UINT64_MAX /* a tap is a stream */
 #define MEMORY	  0	     /* the index of ours among the registered */
 
-/* So many reads and writes show that registering memory pays: it takes as long as a few hundred. */
-#define WORTH_FIXING 4096u
+#define WORTH_FIXING 4096u /* operations, after which registering memory pays */
+#define PAGE_MIN     4096u /* no page of memory is smaller */
 
 /* Linux 5.17 and 5.18; the library may be older than the kernel. */
 #ifndef IOSQE_CQE_SKIP_SUCCESS
@@ -181,12 +181,20 @@ static int wait_for_one(struct vio_tap_uring *u)
 	return ret;
 }
 
-/* Counts operations, and has the memory registered when there were enough. */
+/*
+ * Counts operations, and has the memory registered when there were enough. That takes long where
+ * there are no pages yet, so on the way there they are touched, a few at a time.
+ */
 static void count(struct vio_tap_uring *u)
 {
 	struct iovec iov = { u->mem, u->len };
+	volatile uint8_t *mem = u->mem;
 
 	u->carried += u->queued;
+	while (u->touched < u->len && u->touched < u->len / WORTH_FIXING * u->carried) {
+		mem[u->touched] = mem[u->touched];
+		u->touched += PAGE_MIN;
+	}
 	if (u->carried >= WORTH_FIXING)
 		u->fixed = io_uring_register_buffers(&u->ring, &iov, 1) == 0;
 }

@@ -21,6 +21,7 @@ struct vio_tap_uring {
 #ifdef VIO_HAVE_LIBURING
 	void *mem; /* where reads and writes lie */
 	size_t len;
+	size_t touched;	      /* of it, every page below this */
 	unsigned carried;     /* operations, until there were enough */
 	bool fixed;	      /* the memory is registered */
 	struct io_uring ring; /* its ring_fd is -1 when there is none */
