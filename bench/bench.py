@@ -89,6 +89,9 @@ def parse(arguments):
                         default=tuple(peers.MODES), help="for peers; default: all five")
     parser.add_argument("--directions", type=words(peers.DIRECTIONS), default=None,
                         metavar="WAY[,WAY…]", help="for peers; default: both and echo")
+    parser.add_argument("--dpdk", choices=peers.DPDK,
+                        help="for peers: what DPDK's halves are; default testpmd up to %d bytes, "
+                        "the same work as ours above" % peers.HARDLY_MORE)
     parser.add_argument("--json", metavar="FILE", help="default BUILD/bench/bench.json")
     parser.add_argument("--svg", metavar="FILE", help="default BUILD/bench/bench.svg")
     parser.add_argument("--build", metavar="BUILD", default=os.path.join(measure.ROOT, "build"),
@@ -177,6 +180,7 @@ class Taken:
 
     def __init__(self):
         self.samples = measure.Samples()
+        self.dpdk = {}     # peers: the kind of DPDK's halves, by size
         self.counted = {}  # instructions per frame, by path and folder
         self.trips = []    # rows of latency.py
         self.taps = None   # the document of tap_compare.py
@@ -230,6 +234,8 @@ def as_document(options, taken):
             rows.append(dict(zip(fields, key), **{unit: {
                 "median": median, "min": least, "max": most, "samples": values}}))
         document[part] = rows
+    for line in document[peers.PART]:
+        line["dpdk"] = taken.dpdk[line["size"]]
     document["instructions_per_frame"] = [
         {"path": name, "total": round(counts.total(folders), 1),
          "folders": {folder: round(value, 1) for folder, value in folders.items()}}
@@ -279,13 +285,14 @@ def whole_parts(options, taken, progress):
 
 def run(options, progress):
     taken = Taken()
+    taken.dpdk = {size: peers.dpdk_of(size, options.dpdk) for size in options.peer_sizes}
     cells = collect_cells(options, taken.left_out)
     measure.run_rounds(cells, options.rounds, taken.samples, taken.left_out, progress)
     whole_parts(options, taken, progress)
     taken.targets = report.targets(taken)
     report.show(options, taken)
     write(options.json, json.dumps(as_document(options, taken), indent=1) + "\n")
-    drawing = plot.draw(taken.samples, taken.counted)
+    drawing = plot.draw(taken.samples, taken.counted, taken.dpdk)
     if drawing:
         write(options.svg, drawing)
     print("\n%s%s" % (os.path.relpath(options.json),

@@ -5,9 +5,9 @@
 Four combinations (driver/device) over a real vhost-user socket, the driver on one core and the
 device on another. One frame is under way at a time; its way through the driver, to the device that
 sends it back, and out of the driver again is what counts. Our driver is `vioduct bench driver` with
-`--mode latency`; DPDK's is bench/dpdk/echo.c, which is compiled here and has frames and histogram
-in common with ours. Devices: testpmd, whose vhost port forwards to itself (or swaps addresses), and
-our back end `loop`.
+`--mode latency`; DPDK's is bench/dpdk/echo.c, which is compiled when it is wanted and has frames
+and histogram in common with ours. Devices: testpmd, whose vhost port forwards to itself (or swaps
+addresses), and our back end `loop`.
 
 Combinations take turns, round by round; medians, and their ratio to dpdk/dpdk, are what to look at.
 Needs what testpmd needs (root, hugepages, two cores) and DPDK's headers; without, it says so.
@@ -24,42 +24,24 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from measure import ROOT, LeftOut, Progress, one_line  # noqa: E402
+from dpdk_programs import WIDEST, command, compile_program, driver_port  # noqa: E402
+from measure import LeftOut, Progress, one_line  # noqa: E402
 from side_by_side import MODES, Peers  # noqa: E402
 
 COMBINATIONS = ("dpdk/dpdk", "ours/dpdk", "dpdk/ours", "ours/ours")
 VALUES = ("p50_ns", "p99_ns", "p99.9_ns", "max_ns")
 POLL_US = 1000000
-MEMORY_MIB = 128
-
-
-def compile_echo(directory):
-    """The path of DPDK's driver as a program that measures round trips."""
-    program = os.path.join(directory, "echo")
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libdpdk", "jansson"],
-                           capture_output=True, text=True)
-    if flags.returncode != 0:
-        raise LeftOut("DPDK's driver: " + one_line(flags.stderr or flags.stdout))
-    sources = ("bench/dpdk/echo.c", "tools/bench_frame.c", "tools/bench_stat.c", "src/net/csum.c",
-               "src/base/simd.c")
-    command = [os.environ.get("CC", "cc"), "-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Iinclude",
-               "-Isrc", "-o", program, *sources, *flags.stdout.split()]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    if done.returncode != 0:
-        raise LeftOut("DPDK's driver does not compile: " + one_line(done.stderr))
-    return program
 
 
 class Trips:
     def __init__(self, options, peers, directory):
         self.options, self.peers, self.directory = options, peers, directory
-        self.echo = compile_echo(directory)
-        self.number = 0
+        self.echo = compile_program("echo", directory)
 
     def device(self, kind, path):
         if kind == "dpdk":
             return self.peers.testpmd.Testpmd("device", path, self.options.forward,
-                                              packet_size=self.options.size)
+                                              packet_size=self.options.size, eal=WIDEST)
         return self.peers.vioduct.Device(
             ["--socket-path", path, "--backend", "loop"],
             options=["--busy-poll", POLL_US, "--workers", 1],
@@ -72,12 +54,8 @@ class Trips:
                 "--json"]
 
     def dpdk_driver(self, path, mode):
-        self.number += 1
-        return [self.echo, "-l", self.peers.cpus[0], "--file-prefix",
-                "echo%d-%d" % (os.getpid(), self.number), "-m", MEMORY_MIB, "--no-pci",
-                "--single-file-segments", "--log-level", "error", "--no-telemetry", "--vdev",
-                "net_virtio_user0,path=%s,queues=1,queue_size=1024,%s" % (path, MODES[mode][0]),
-                "--", "--seconds", self.options.seconds, "--size", self.options.size]
+        return command(self.echo, self.peers.cpus[0], driver_port(path, MODES[mode][0]),
+                       "--seconds", self.options.seconds, "--size", self.options.size)
 
     def measure(self, mode, combination):
         """What the driver prints of itself."""
@@ -88,9 +66,8 @@ class Trips:
                 serving.wait_ready().start()
             else:
                 serving.wait_listening()
-            command = self.our_driver if driver == "ours" else self.dpdk_driver
-            done = self.peers.process.run([str(word) for word in command(path, mode)],
-                                          timeout=self.options.seconds + 60)
+            words = self.our_driver if driver == "ours" else self.dpdk_driver
+            done = self.peers.process.run(words(path, mode), timeout=self.options.seconds + 60)
         if os.path.exists(path):
             os.unlink(path)
         return json.loads(done.stdout.strip().splitlines()[-1])

@@ -85,7 +85,7 @@ def axis(svg, top, height, most, unit):
     return place
 
 
-def ratios_panel(svg, samples, size):
+def ratios_panel(svg, samples, size, dpdk):
     """Bars of the ratios to DPDK's pair; one group a mode and direction."""
     groups = [(mode, direction) for mode in peers.MODES for direction in peers.DIRECTIONS
               if any(samples.ratio(peers.PART, (size, mode, direction, combination), peers.PART,
@@ -94,8 +94,8 @@ def ratios_panel(svg, samples, size):
     if not groups:
         return
     height = 240
-    top = svg.panel("Throughput by that of DPDK's pair (driver/device), %d-byte frames" % size,
-                    height + 74)
+    top = svg.panel("Throughput by that of DPDK's pair (driver/device), %d-byte frames%s" % (
+        size, report.as_told(dpdk, size)), height + 74)
     ratios = {combination: report.peer_ratios(samples, combination, size,
                                               directions=peers.DIRECTIONS)
               for combination in peers.OURS}
@@ -175,11 +175,12 @@ def counts_panel(svg, results):
     svg.legend(top + each * len(results) + 20, zip(counts.FOLDERS, COLOURS))
 
 
-def draw(samples, counted):
-    """The whole SVG, or None when there is nothing to draw."""
+def draw(samples, counted, dpdk):
+    """The whole SVG, or None when there is nothing to draw. `dpdk`: which kind of its halves was
+    used, by size."""
     svg = Svg()
     for size in sorted({key[0] for key in samples.keys(peers.PART)}):
-        ratios_panel(svg, samples, size)
+        ratios_panel(svg, samples, size, dpdk)
     sizes_panel(svg, samples)
     counts_panel(svg, counted)
     return svg.document() if svg.shapes else None

@@ -56,22 +56,29 @@ def cells_at_least(name, ratios, wanted):
     return [target]
 
 
-def half_targets(samples):
+def half_targets(samples, dpdk):
     """Each of our halves in the place of DPDK's."""
     found = []
     for combination in ("dpdk/ours", "ours/dpdk"):
-        ratios = peer_ratios(samples, combination, 64)
-        found += cells_at_least(combination, ratios, 1)
+        ratios, name = peer_ratios(samples, combination, 64), combination + as_told(dpdk, 64)
+        found += cells_at_least(name, ratios, 1)
         if ratios:
-            found.append(at_least("%s: geometric mean at least 1.3x" % combination,
+            found.append(at_least("%s: geometric mean at least 1.3x" % name,
                                   geomean(list(ratios.values())), 1.3))
     return found
 
 
-def pair_targets(samples):
+def as_told(dpdk, size):
+    """Of which work by DPDK's halves something tells; `dpdk`: their kind by size."""
+    return ", same work" if dpdk.get(size) == peers.SAME_WORK else ""
+
+
+def pair_targets(samples, dpdk):
     """Both halves ours."""
-    found = cells_at_least("ours/ours", peer_ratios(samples, "ours/ours", 64, TWICE), 2)
-    found += cells_at_least("ours/ours, 1518 bytes", peer_ratios(samples, "ours/ours", 1518), 1.3)
+    found = cells_at_least("ours/ours" + as_told(dpdk, 64),
+                           peer_ratios(samples, "ours/ours", 64, TWICE), 2)
+    found += cells_at_least("ours/ours, 1518 bytes" + as_told(dpdk, 1518),
+                            peer_ratios(samples, "ours/ours", 1518), 1.3)
     for direction in WAYS:
         ours = samples.median(own.BOTH, 64, direction)
         best = [value for value in (samples.median(peers.PART, 64, mode, direction, "dpdk/dpdk")
@@ -137,7 +144,7 @@ def scale_targets(samples, ports):
 
 def targets(taken):
     """Of all that was measured."""
-    return (half_targets(taken.samples) + pair_targets(taken.samples) +
+    return (half_targets(taken.samples, taken.dpdk) + pair_targets(taken.samples, taken.dpdk) +
             latency_targets(taken.samples, taken.trips) + tap_targets(taken.taps) +
             scale_targets(taken.samples, taken.ports))
 
@@ -209,12 +216,13 @@ def counts_table(results):
             [number(folders.get(folder), "%.1f") for folder in counts.FOLDERS], 9)
 
 
-def peers_table(samples):
+def peers_table(samples, dpdk):
     keys = samples.keys(peers.PART)
     if not keys:
         return
     for size in sorted({key[0] for key in keys}):
-        title("Side by side, %d bytes: driver/device (Mpps, least-most, ratio to dpdk/dpdk)" % size)
+        title("Side by side, %d bytes%s: driver/device (Mpps, least-most, ratio to dpdk/dpdk)" % (
+            size, as_told(dpdk, size)))
         row("mode, direction", 39, peers.COMBINATIONS, 26)
         for mode, direction in dict.fromkeys((key[1], key[2]) for key in keys if key[0] == size):
             fields = []
@@ -230,8 +238,7 @@ def peers_table(samples):
                      for combination in peers.OURS]
             if any(means):
                 row("geometric mean, " + name, 39, [""] + [number(mean) for mean in means], 26)
-    print("testpmd's sender writes the first 42 bytes of a frame, and its receiver reads none; ours "
-          "write\nand read every byte, which tells the more the larger the frames are.")
+        print(peers.WORK[dpdk[size]])
 
 
 def latency_table(samples, trips):
@@ -308,7 +315,7 @@ def show(options, taken):
     sizes_table(taken.samples)
     rings_table(taken.samples)
     counts_table(taken.counted)
-    peers_table(taken.samples)
+    peers_table(taken.samples, taken.dpdk)
     latency_table(taken.samples, taken.trips)
     tap_table(taken.taps)
     queues_table(taken.samples)

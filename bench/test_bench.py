@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What bench reads and how it judges, without measuring anything."""
 
+import contextlib
+import io
 import os
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
 import unittest
 import xml.dom.minidom
 
@@ -11,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import bench  # noqa: E402
 import counts  # noqa: E402
+import dpdk_programs  # noqa: E402
 import measure  # noqa: E402
 import own  # noqa: E402
 import plot  # noqa: E402
@@ -108,6 +115,104 @@ class Reading(unittest.TestCase):
         self.assertEqual((options.parts, options.rounds, options.seconds),
                          (("peers", "ports"), 3, 0.2))
         self.assertEqual(options.peer_sizes, (64,))
+        self.assertIsNone(options.dpdk)
+        self.assertEqual(bench.parse(["--dpdk", "same-work"]).dpdk, peers.SAME_WORK)
+
+
+class FakePeers:
+    """Where only testpmd is to be had, unless more is told."""
+
+    def __init__(self, kinds=(peers.TESTPMD,)):
+        self.kinds, self.measured = kinds, []
+
+    def provide(self, dpdk):
+        if dpdk not in self.kinds:
+            raise measure.LeftOut("DPDK's headers: none")
+
+    def measure(self, size, mode, direction, combination, seconds, dpdk):
+        self.measured.append((size, dpdk))
+        return 1
+
+
+class Halves(unittest.TestCase):
+    """Which of DPDK's halves are used, and what becomes of the rest without them."""
+
+    OPTIONS = ("--peer-sizes", "64,65,1518", "--modes", "split", "--directions", "echo")
+
+    def run_cells(self, fake, *options):
+        samples, left_out = measure.Samples(), []
+        cells = peers.cells_of(fake, bench.parse([*self.OPTIONS, *options]))
+        with open(os.devnull, "w") as nowhere:
+            measure.run_rounds(cells, 1, samples, left_out, measure.Progress(nowhere))
+        self.assertEqual(len(samples.keys(peers.PART)), len(fake.measured))
+        return set(fake.measured), left_out
+
+    def test_frames_that_testpmd_leaves_mostly_untouched_are_for_the_same_work(self):
+        self.assertEqual(self.run_cells(FakePeers(peers.DPDK)), (
+            {(64, "testpmd"), (65, "same-work"), (1518, "same-work")}, []))
+
+    def test_the_kind_can_be_chosen(self):
+        for kind in peers.DPDK:
+            self.assertEqual(self.run_cells(FakePeers(peers.DPDK), "--dpdk", kind),
+                             ({(size, kind) for size in (64, 65, 1518)}, []))
+
+    def test_without_headers_one_line_says_so_and_the_rest_goes_on(self):
+        self.assertEqual(self.run_cells(FakePeers()), (
+            {(64, "testpmd")}, ["peers 65,1518 bytes: DPDK's headers: none"]))
+
+    def test_the_table_says_what_was_done_to_frames(self):
+        samples = samples_of({})
+        for kind in peers.DPDK:
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                report.peers_table(samples, {64: kind})
+            for other in peers.DPDK:
+                self.assertEqual(peers.WORK[other] in printed.getvalue(), other == kind)
+
+    def test_targets_are_named_for_the_work(self):
+        found = report.half_targets(samples_of({}), {64: peers.SAME_WORK})
+        self.assertEqual({"same work" in target["target"] for target in found}, {True})
+
+
+class Programs(unittest.TestCase):
+    """The DPDK programs that the build knows nothing of."""
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="vio-bench-")
+        self.addCleanup(shutil.rmtree, self.directory)
+
+    def symbols(self, *options):
+        done = subprocess.run(["nm", *options, *os.listdir(self.directory)], text=True, check=True,
+                              capture_output=True, cwd=self.directory)
+        return set(re.findall(r" [A-Z] ((?:vio|bench)_\w+)$", done.stdout, re.M))
+
+    def test_what_they_need_of_the_project_is_complete(self):
+        compiler = dpdk_programs.compiler()
+        if not shutil.which(compiler[0]) or not shutil.which("nm"):
+            self.skipTest("needs a compiler and nm")
+        for source in dpdk_programs.PROJECT:
+            subprocess.run(compiler + [*dpdk_programs.FLAGS, "-c", source, "-o", os.path.join(
+                self.directory, source.replace("/", "_") + ".o")], check=True,
+                cwd=measure.ROOT)
+        self.assertEqual(self.symbols("-u") - self.symbols("--defined-only"), set())
+
+    def test_they_compile(self):
+        for name in ("echo", "ends"):
+            try:
+                program = dpdk_programs.compile_program(name, self.directory)
+            except measure.LeftOut as reason:
+                if str(reason).startswith("DPDK's headers"):
+                    self.skipTest(str(reason))
+                raise
+            self.assertTrue(os.access(program, os.X_OK))
+
+    def test_the_first_error_is_what_is_told(self):
+        self.assertEqual(dpdk_programs.first_error("In file included from x\nx.c:1: error: y\nz"),
+                         "x.c:1: error: y")
+        self.assertEqual(dpdk_programs.first_error("killed\n"), "killed")
+
+    def test_two_at_a_time_do_not_share_their_files(self):
+        prefixes = {dpdk_programs.command("/x/ends", 0, "port")[4] for _ in range(2)}
+        self.assertEqual(len(prefixes), 2)
 
 
 def samples_of(ratios):
@@ -140,7 +245,7 @@ class Judging(unittest.TestCase):
         samples = samples_of({"dpdk/ours": 2, "ours/dpdk": 1.1})
         key = (64, "packed", "device to driver", "dpdk/ours")
         samples.parts[peers.PART][key] = [9]
-        found = {target["target"]: target for target in report.half_targets(samples)}
+        found = {target["target"]: target for target in report.half_targets(samples, {})}
         each = found["dpdk/ours: each of 10 cells at least 1x"]
         self.assertEqual((each["worst"], each["missed"]), ("packed, device to driver", 1))
         self.assertAlmostEqual(each["reached"], 0.9)
@@ -164,7 +269,7 @@ class Drawing(unittest.TestCase):
         samples = samples_of({"ours/ours": 2.5})
         samples.add(own.LIMIT, (own.BARE, 64), 50)
         samples.add(own.BOTH, (64, "driver to device"), 40)
-        text = plot.draw(samples, {"tx, <split>": {"ring": 100.0, "device": 50.0}})
+        text = plot.draw(samples, {"tx, <split>": {"ring": 100.0, "device": 50.0}}, {})
         drawn = xml.dom.minidom.parseString(text)
         tips = [title.firstChild.data for title in drawn.getElementsByTagName("title")]
         self.assertIn("packed, device to driver, ours/ours: 2.50", tips)
@@ -172,7 +277,7 @@ class Drawing(unittest.TestCase):
         self.assertIn("tx, <split>, device: 50.0", tips)
 
     def test_nothing_measured_nothing_drawn(self):
-        self.assertIsNone(plot.draw(measure.Samples(), {}))
+        self.assertIsNone(plot.draw(measure.Samples(), {}, {}))
 
 
 if __name__ == "__main__":

@@ -63,13 +63,13 @@ def _available_mib():
 class Testpmd:
     """One testpmd with one port, for frames of up to frame_max bytes. Sockets: it connects as a
     driver, listens as a device, and the other way round with server=1 or client=1 among the
-    options."""
+    options. `eal`: further options of DPDK itself."""
 
     __test__ = False
     _number = 0
 
     def __init__(self, role, path, mode="io", queue_options="", packet_size=64, log=None,
-                 descriptors=1024, pairs=1, frame_max=1518):
+                 descriptors=1024, pairs=1, frame_max=1518, eal=()):
         cores = paths.cpus()[:2]
         if role == "driver":
             cores.reverse()
@@ -86,7 +86,7 @@ class Testpmd:
         self.process = Process(
             ["stdbuf", "-oL", "dpdk-testpmd", "-l", "%d,%d" % tuple(cores),
              "--main-lcore", cores[0], "--file-prefix", prefix, "-m", MEMORY_MIB, "--no-pci",
-             "--single-file-segments", "--vdev", device, "--", "-i", "--nb-cores=1",
+             "--single-file-segments", *eal, "--vdev", device, "--", "-i", "--nb-cores=1",
              "--txd=%d" % descriptors, "--rxd=%d" % descriptors, "--rxq=%d" % pairs,
              "--txq=%d" % pairs, "--txpkts=%d" % packet_size, "--forward-mode=" + mode]
             + self._buffers(frame_max), log=log)
