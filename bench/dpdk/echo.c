@@ -146,7 +146,7 @@ int main(int argc, char **argv)
 	if (i != argc || seconds <= 0 || trip.size < BENCH_SIZE_MIN || trip.size > 1514)
 		rte_exit(2, "echo: expected [--seconds S] [--size 60 to 1514]\n");
 	bench_hist_init(&trip.rtt);
-	trip.pool = port_open();
+	trip.pool = port_open(NULL);
 	measure(&trip, seconds);
 	print(&trip);
 	port_close();

@@ -49,7 +49,7 @@ static void check(int ret, const char *what)
 		rte_exit(1, "%s: %s: %s\n", program, what, strerror(-ret));
 }
 
-struct rte_mempool *port_open(void)
+struct rte_mempool *port_open(bool *driver)
 {
 	struct rte_eth_conf conf = { .rxmode = { .mq_mode = RTE_ETH_MQ_RX_NONE } };
 	struct rte_eth_dev_info info;
@@ -60,6 +60,8 @@ struct rte_mempool *port_open(void)
 	if (!pool)
 		rte_exit(1, "%s: no memory for frames\n", program);
 	check(rte_eth_dev_info_get(PORT, &info), "information");
+	if (driver)
+		*driver = strcmp(info.driver_name, "net_vhost") != 0;
 	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 	check(rte_eth_dev_configure(PORT, 1, 1, &conf), "configure");
 	check(rte_eth_rx_queue_setup(PORT, 0, PORT_RING_SIZE, (unsigned)SOCKET_ID_ANY, NULL, pool),

@@ -20,9 +20,10 @@ uint64_t port_now(void);
  * that begins with the program's name. */
 int port_init(int argc, char **argv);
 
-/* Brings the port up and returns where its buffers come from. No offloads; but where the port can
- * make use of it, it is told that whatever it sends has no other user (fast free). */
-struct rte_mempool *port_open(void);
+/* Brings the port up and returns where its buffers come from; *@driver, if not NULL, tells whether it
+ * is a driver's. No offloads; but where the port can make use of it, it is told that whatever it
+ * sends has no other user (fast free). */
+struct rte_mempool *port_open(bool *driver);
 
 /* Takes down the port and all else. */
 void port_close(void);
