@@ -8,9 +8,9 @@ modes and each direction. dpdk/dpdk is what the others are compared with.
 DPDK's halves come in two kinds:
 
     testpmd    what everybody measures with; it writes the first 42 bytes of a frame that it sends
-               and reads none of one that it receives, which of 64 bytes is nearly all
-    same-work  bench/dpdk/ends.c, which writes and reads every byte, as our halves do; for all that
-               is larger than 64 bytes
+               and reads none of one that it receives: for 64 bytes, where that is little less
+    same-work  bench/dpdk/ends.c, which writes and reads every byte, as our halves do: for all that
+               is larger
 
 Echo: DPDK's driver originates frames and ends those that come back (testpmd's flowgen, or ends.c),
 which is what ours does. A device that forwards has nothing to do with what is in a frame: of both
@@ -49,7 +49,6 @@ SETTLE = 0.3
 # Direction: what each half does. Mode of our driver, back end of our device.
 OUR_DRIVER = {TO_DEVICE: "txonly", TO_DRIVER: "rxonly", ECHO: "echo"}
 OUR_DEVICE = {TO_DEVICE: "null,read=on", TO_DRIVER: "source,size=%d", ECHO: "loop"}
-
 
 # Kinds of DPDK's halves, and what they do to a frame.
 TESTPMD, SAME_WORK = DPDK = ("testpmd", "same-work")
