@@ -66,7 +66,7 @@ struct run {
 	bool foreign;	    /* rxonly: the frames are not of `source` */
 	uint64_t begun, moved, last, looked, shown, end; /* moments; 0: not yet */
 	uint8_t whole[VIO_FRAME_MAX_LEN];		 /* a frame that came in pieces */
-	uint8_t copy[VIO_FRAME_MAX_LEN] vio_cacheline;	 /* what a receiver has of a frame */
+	uint8_t copy[VIO_FRAME_MAX_LEN];		 /* what a receiver has of a frame */
 	struct pair pairs[];
 };
 
@@ -228,8 +228,7 @@ static int send_pair(struct run *run, unsigned id)
 /* ------------------------------------------------------------------------------------------
  * Receiving
  */
-static vio_always_inline const uint8_t *gather(struct run *run, const struct vio_buf *buf,
-					       uint32_t *len)
+static inline const uint8_t *gather(struct run *run, const struct vio_buf *buf, uint32_t *len)
 {
 	if (vio_likely(!buf->next)) {
 		*len = buf->len;
@@ -288,10 +287,9 @@ static void check_echo(struct run *run, const uint8_t *data, uint32_t len)
 }
 
 /* Reads every byte of each frame. */
-static vio_always_inline void read_frames(struct run *run, struct vio_buf *const *bufs, unsigned n,
-					  const bool wide)
+static void read_frames(struct run *run, struct vio_buf *const *bufs, unsigned n)
 {
-	struct vio_copied sum = { .rest = run->sum };
+	vio_words16 sum = { run->sum };
 	uint64_t bytes = 0;
 	const uint8_t *data;
 	uint32_t len;
@@ -300,20 +298,10 @@ static vio_always_inline void read_frames(struct run *run, struct vio_buf *const
 	for (i = 0; i < n; i++) {
 		data = gather(run, bufs[i], &len);
 		bytes += len;
-		vio_copy_frame(&sum, run->copy, data, len, wide);
+		sum = vio_copy_and_add(sum, run->copy, data, len);
 	}
-	run->sum = vio_copied_sum(&sum, wide);
+	run->sum = vio_words_sum(sum);
 	run->result->rx_bytes += bytes;
-}
-
-static void read_narrow(struct run *run, struct vio_buf *const *bufs, unsigned n)
-{
-	read_frames(run, bufs, n, false);
-}
-
-VIO_WIDE static void read_wide(struct run *run, struct vio_buf *const *bufs, unsigned n)
-{
-	read_frames(run, bufs, n, true);
 }
 
 static void check_frames(struct run *run, unsigned id, struct vio_buf *const *bufs, unsigned n)
@@ -343,7 +331,7 @@ static int receive_pair(struct run *run, unsigned id)
 	if (run->conf->verify)
 		check_frames(run, id, bufs, (unsigned)n);
 	else
-		(vio_copy_wide() ? read_wide : read_narrow)(run, bufs, (unsigned)n);
+		read_frames(run, bufs, (unsigned)n);
 	run->result->rx_packets += (unsigned)n;
 	vio_pool_put(run->front.pool, bufs, (unsigned)n);
 	return n;

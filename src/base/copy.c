@@ -70,7 +70,7 @@ __attribute__((target("avx512f"))) static uint64_t copy_avx512(uint8_t *to, cons
 }
 #endif
 
-uint64_t vio_copy_and_read(uint8_t *to, const uint8_t *from, size_t len)
+uint64_t vio_copy_and_read_any(uint8_t *to, const uint8_t *from, size_t len)
 {
 #if VIO_SIMD_X86
 	enum vio_simd level = vio_simd_level();
