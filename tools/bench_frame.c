@@ -46,32 +46,25 @@ static inline void fill_rest(uint8_t *data, uint32_t left, uint64_t first)
 
 #if VIO_SIMD_X86
 typedef uint64_t words32 __attribute__((vector_size(32), aligned(1), may_alias));
-typedef uint64_t words64 __attribute__((vector_size(64), aligned(1), may_alias));
 
 __attribute__((target("avx2"))) static void fill_avx2(uint8_t *data, uint32_t left, uint64_t first)
 {
 	FILL_BY(words32);
 	fill_rest(data, left, first);
 }
-
-__attribute__((target("avx512f"))) static void fill_avx512(uint8_t *data, uint32_t left,
-							   uint64_t first)
-{
-	FILL_BY(words64);
-	fill_rest(data, left, first);
-}
 #endif
 
 void bench_frame_fill_long(uint8_t *data, uint32_t left, uint64_t first)
 {
-#if VIO_SIMD_X86
-	enum vio_simd level = vio_simd_level();
-
-	if (level == VIO_SIMD_AVX512) {
-		fill_avx512(data, left, first);
-		return;
+	/* What comes behind the first word begins a line. */
+	if (left >= 8) {
+		memcpy(data, &first, 8);
+		data += 8;
+		left -= 8;
+		first += BENCH_FRAME_MULT;
 	}
-	if (level == VIO_SIMD_AVX2) {
+#if VIO_SIMD_X86
+	if (vio_simd_level() >= VIO_SIMD_AVX2) {
 		fill_avx2(data, left, first);
 		return;
 	}

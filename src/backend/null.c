@@ -15,9 +15,9 @@
 #define MAX_PAIRS 256
 
 struct null_pair {
+	uint8_t copy[VIO_FRAME_MAX_LEN] vio_cacheline;
 	uint64_t sum; /* keeps the reading of frames from being optimised away */
-	uint8_t copy[VIO_FRAME_MAX_LEN];
-} vio_cacheline;
+};
 
 struct null_backend {
 	struct vio_backend be;
