@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 
+# A driver's address: without one our device's source would send to all.
+MAC = "02:76:64:01:00:00"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 

@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 
-from measure import Cell, LeftOut, one_line, run_json
+from measure import MAC, Cell, LeftOut, one_line, run_json
 
 QUEUES = "queues"
 FIELDS = ("pairs", "direction")
@@ -107,7 +107,8 @@ def queue_cells(options):
 
     def measure(pairs, direction):
         mode, backend = DIRECTIONS[direction]
-        with Server(options, [["--backend", backend, "--queue-pairs", pairs]], cores[1]) as server:
+        device = ["--backend", backend, "--queue-pairs", pairs, "--mac", MAC]
+        with Server(options, [device], cores[1]) as server:
             done = run_json(["taskset", "-c", cores[0], options.vioduct, "bench", "driver",
                              "--via", "vhost-user:" + server.sockets[0], "--mode", mode,
                              "--seconds", options.seconds, "--queue-pairs", pairs, "--json"])

@@ -27,7 +27,7 @@ import sys
 import time
 
 import dpdk_programs
-from measure import ROOT, Cell, LeftOut, one_line
+from measure import MAC, ROOT, Cell, LeftOut, one_line
 
 PART = "peers"
 FIELDS = ("size", "mode", "direction", "combination")
@@ -168,7 +168,8 @@ class Peers:
     def our_device(self, path, size, direction):
         backend = OUR_DEVICE[direction]
         return self.vioduct.Device(
-            ["--socket-path", path, "--backend", backend % size if "%" in backend else backend] +
+            ["--socket-path", path, "--mac", MAC, "--backend",
+             backend % size if "%" in backend else backend] +
             (["--mtu", size - 14] if size > 1518 else []),
             prefix=["taskset", "-c", str(self.cpus[1])])
 

@@ -135,6 +135,7 @@ static void serve(struct vio_port *port, int life)
 
 int bench_be_device(const void *ctx, int life)
 {
+	static const uint8_t mac[VIO_ETH_ALEN] = { 0x02, 0x76, 0x64, 1, 0, 0 };
 	const struct bench_device_conf *device = ctx;
 	const struct vio_host *host = vio_host_linux(VIO_LOG_ERROR);
 	struct vio_workers_conf workers_conf = { .count = 1, .busy_poll_us = device->busy_poll_us };
@@ -150,6 +151,8 @@ int bench_be_device(const void *ctx, int life)
 	bench_pin(device->core);
 	vio_net_props_init(&conf.props);
 	conf.props.mtu = device->size > 1514 ? device->size - VIO_ETH_HLEN : 0;
+	/* `source` sends to all where it does not know whom. */
+	memcpy(conf.props.mac, mac, sizeof(mac));
 	ret = vio_workers_create(host, &workers_conf, &workers, &err);
 	if (ret)
 		return tool_fail(COMMAND, "%s", err.msg[0] ? err.msg : strerror(-ret));

@@ -31,6 +31,7 @@
 #define COMMAND	   "bench"
 #define BURST	   32
 #define RING_SIZE  1024
+#define SPARE	   (4 * BURST)
 #define TURNS	   64 /* between looks at the clock */
 #define LOOKS	   8  /* turns between looks for frames that nobody waits for */
 #define SECOND	   UINT64_C(1000000000)
@@ -66,6 +67,9 @@ struct run {
 	uint64_t sum;	    /* keeps the reading of frames from being optimised away */
 	bool foreign;	    /* rxonly: the frames are not of `source` */
 	unsigned turns;
+	/* Frames that were sent, to be filled anew as they are; last in first out. */
+	struct vio_buf *spare[SPARE];
+	unsigned num_spare;
 	uint64_t begun, moved, last, looked, shown, end; /* moments; 0: not yet */
 	uint8_t whole[VIO_FRAME_MAX_LEN];		 /* a frame that came in pieces */
 	uint8_t copy[VIO_FRAME_MAX_LEN]
@@ -101,7 +105,7 @@ static void free_received(void *ctx, struct vio_buf **bufs, unsigned n)
 static void free_sent(void *ctx, struct vio_buf **bufs, unsigned n)
 {
 	struct run *run = ctx;
-	unsigned i;
+	unsigned i, keep;
 
 	run->completed += n;
 	if (run->conf->size)
@@ -109,7 +113,23 @@ static void free_sent(void *ctx, struct vio_buf **bufs, unsigned n)
 	else
 		for (i = 0; i < n; i++)
 			run->result->tx_bytes += bufs[i]->len;
-	vio_pool_put(run->front.pool, bufs, n);
+	keep = vio_min(n, SPARE - run->num_spare);
+	memcpy(run->spare + run->num_spare, bufs, keep * sizeof(*bufs));
+	run->num_spare += keep;
+	if (keep < n)
+		vio_pool_put(run->front.pool, bufs + keep, n - keep);
+}
+
+/* Up to @n buffers to fill: those that were sent last, and the pool's. Returns how many. */
+static unsigned take_buffers(struct run *run, struct vio_buf **bufs, unsigned n)
+{
+	unsigned spare = vio_min(n, run->num_spare);
+
+	run->num_spare -= spare;
+	memcpy(bufs, run->spare + run->num_spare, spare * sizeof(*bufs));
+	if (spare < n)
+		spare += vio_pool_get(run->front.pool, bufs + spare, n - spare);
+	return spare;
 }
 
 static void free_unsent(void *ctx, struct vio_buf **bufs, unsigned n)
@@ -189,7 +209,7 @@ static void make(struct run *run, struct pair *pair, unsigned id)
 	unsigned have = pair->num_bufs, n = may_make(run);
 
 	if (have < n + BURST)
-		have += vio_pool_get(run->front.pool, pair->bufs + have, n + BURST - have);
+		have += take_buffers(run, pair->bufs + have, n + BURST - have);
 	n = vio_min(n, have);
 	if (run->conf->size == 64)
 		make_frames(pair->bufs, n, have, 64, id, pair->number);
@@ -209,7 +229,7 @@ static int send_pair(struct run *run, unsigned id)
 
 	/* Sending frees what was sent when it needs room; it is waited for only when that is not
 	 * enough. */
-	if (!run->sending || vio_pool_available(run->front.pool) < BURST) {
+	if (!run->sending || run->num_spare + vio_pool_available(run->front.pool) < BURST) {
 		reaped = vio_driver_tx_reap(run->front.drv, id, RING_SIZE);
 		if (reaped < 0)
 			return reaped;
@@ -231,7 +251,8 @@ static int send_pair(struct run *run, unsigned id)
 /* ------------------------------------------------------------------------------------------
  * Receiving
  */
-static inline const uint8_t *gather(struct run *run, const struct vio_buf *buf, uint32_t *len)
+static vio_always_inline const uint8_t *gather(struct run *run, const struct vio_buf *buf,
+					       uint32_t *len)
 {
 	if (vio_likely(!buf->next)) {
 		*len = buf->len;
@@ -290,9 +311,10 @@ static void check_echo(struct run *run, const uint8_t *data, uint32_t len)
 }
 
 /* Reads every byte of each frame. */
-static void read_frames(struct run *run, struct vio_buf *const *bufs, unsigned n)
+static vio_always_inline void read_frames(struct run *run, struct vio_buf *const *bufs, unsigned n,
+					  const bool wide)
 {
-	vio_words16 sum = { run->sum };
+	struct vio_copied sum = { .rest = run->sum };
 	uint64_t bytes = 0;
 	const uint8_t *data;
 	uint32_t len;
@@ -301,10 +323,20 @@ static void read_frames(struct run *run, struct vio_buf *const *bufs, unsigned n
 	for (i = 0; i < n; i++) {
 		data = gather(run, bufs[i], &len);
 		bytes += len;
-		sum = vio_copy_and_add(sum, run->copy, data, len);
+		vio_copy_frame(&sum, run->copy, data, len, wide);
 	}
-	run->sum = vio_words_sum(sum);
+	run->sum = vio_copied_sum(&sum, wide);
 	run->result->rx_bytes += bytes;
+}
+
+static void read_narrow(struct run *run, struct vio_buf *const *bufs, unsigned n)
+{
+	read_frames(run, bufs, n, false);
+}
+
+VIO_WIDE static void read_wide(struct run *run, struct vio_buf *const *bufs, unsigned n)
+{
+	read_frames(run, bufs, n, true);
 }
 
 static void check_frames(struct run *run, unsigned id, struct vio_buf *const *bufs, unsigned n)
@@ -334,7 +366,7 @@ static int receive_pair(struct run *run, unsigned id)
 	if (run->conf->verify)
 		check_frames(run, id, bufs, (unsigned)n);
 	else
-		read_frames(run, bufs, (unsigned)n);
+		(vio_copy_wide() ? read_wide : read_narrow)(run, bufs, (unsigned)n);
 	run->result->rx_packets += (unsigned)n;
 	vio_pool_put(run->front.pool, bufs, (unsigned)n);
 	return n;
@@ -580,6 +612,7 @@ static void conclude(struct run *run)
 	unsigned id;
 
 	vio_driver_stop(run->front.drv);
+	vio_pool_put(run->front.pool, run->spare, run->num_spare);
 	for (id = 0; id < run->conf->pairs; id++) {
 		struct pair *pair = &run->pairs[id];
 

@@ -65,13 +65,13 @@ struct ends {
 	struct rte_mbuf *next[2 * BURST]; /* empty, for this burst and the next */
 	unsigned num_made, num_next;
 	uint64_t sent, received;
-	uint64_t under_way;		/* echo: sent and not back */
-	uint64_t sum;			/* keeps the reading of frames from being optimised away */
-	uint8_t copy[UINT16_MAX];	/* what a receiver has of a frame */
-	uint64_t warm_up, length;	/* ns; length 0: until a signal */
-	uint64_t moved, warm;		/* moments; 0: not yet */
-	uint64_t begun, last;		/* the first and last look of the measurement, */
-	uint64_t counted_then, counted; /* and the frames until then */
+	uint64_t under_way; /* echo: sent and not back */
+	uint64_t sum;	    /* keeps the reading of frames from being optimised away */
+	uint8_t copy[UINT16_MAX] vio_cacheline; /* what a receiver has of a frame */
+	uint64_t warm_up, length;		/* ns; length 0: until a signal */
+	uint64_t moved, warm;			/* moments; 0: not yet */
+	uint64_t begun, last;			/* the first and last look of the measurement, */
+	uint64_t counted_then, counted;		/* and the frames until then */
 };
 
 static volatile sig_atomic_t ending;
@@ -148,34 +148,51 @@ static unsigned send_burst(struct ends *ends)
 	return n;
 }
 
-static inline vio_words16 read_frame(struct ends *ends, vio_words16 sum,
-				     const struct rte_mbuf *mbuf)
+static vio_always_inline void read_frame(struct ends *ends, struct vio_copied *sum,
+					 const struct rte_mbuf *mbuf, const bool wide)
 {
 	uint32_t at = 0;
 
 	do {
-		sum = vio_copy_and_add(sum, ends->copy + at,
-				       rte_pktmbuf_mtod(mbuf, const uint8_t *), mbuf->data_len);
+		vio_copy_frame(sum, ends->copy + at, rte_pktmbuf_mtod(mbuf, const uint8_t *),
+			       mbuf->data_len, wide);
 		at += mbuf->data_len;
 		mbuf = mbuf->next;
 	} while (mbuf && mbuf->data_len <= sizeof(ends->copy) - at);
-	return sum;
+}
+
+static vio_always_inline void read_frames(struct ends *ends, struct rte_mbuf *const *got,
+					  unsigned n, const bool wide)
+{
+	struct vio_copied sum = { .rest = ends->sum };
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		if (ends->shared && i + FRAMES_AHEAD < n)
+			ask_to_read(got[i + FRAMES_AHEAD]);
+		read_frame(ends, &sum, got[i], wide);
+	}
+	ends->sum = vio_copied_sum(&sum, wide);
+}
+
+static void read_narrow(struct ends *ends, struct rte_mbuf *const *got, unsigned n)
+{
+	read_frames(ends, got, n, false);
+}
+
+VIO_WIDE static void read_wide(struct ends *ends, struct rte_mbuf *const *got, unsigned n)
+{
+	read_frames(ends, got, n, true);
 }
 
 static unsigned receive_burst(struct ends *ends)
 {
 	struct rte_mbuf *got[BURST];
-	vio_words16 sum = { ends->sum };
-	unsigned i, n = rte_eth_rx_burst(PORT, 0, got, BURST);
+	unsigned n = rte_eth_rx_burst(PORT, 0, got, BURST);
 
-	for (i = 0; i < n; i++) {
-		if (ends->shared && i + FRAMES_AHEAD < n)
-			ask_to_read(got[i + FRAMES_AHEAD]);
-		sum = read_frame(ends, sum, got[i]);
-	}
+	(vio_copy_wide() ? read_wide : read_narrow)(ends, got, n);
 	if (n)
 		rte_pktmbuf_free_bulk(got, n);
-	ends->sum = vio_words_sum(sum);
 	ends->received += n;
 	return n;
 }

@@ -17,7 +17,7 @@
 struct null_pair {
 	uint8_t copy[VIO_FRAME_MAX_LEN] vio_cacheline;
 	uint64_t sum; /* keeps the reading of frames from being optimised away */
-};
+} vio_cacheline;
 
 struct null_backend {
 	struct vio_backend be;
@@ -110,19 +110,30 @@ static vio_noinline uint64_t read_pieces(struct null_pair *p, const struct vio_f
 	return sum;
 }
 
-static void read_frames(struct null_pair *p, const struct vio_frame *frames, unsigned n)
+static vio_always_inline void read_frames(struct null_pair *p, const struct vio_frame *frames,
+					  unsigned n, const bool wide)
 {
-	vio_words16 sum = { p->sum };
+	struct vio_copied sum = { .rest = p->sum };
 
 	for (unsigned i = 0; i < n; i++) {
 		const struct vio_frame *frame = &frames[i];
 
 		if (vio_likely(frame->iovcnt == 1))
-			sum = vio_copy_and_add(sum, p->copy, frame->iov[0].base, frame->len);
+			vio_copy_frame(&sum, p->copy, frame->iov[0].base, frame->len, wide);
 		else
-			sum += (vio_words16){ read_pieces(p, frame) };
+			sum.rest += read_pieces(p, frame);
 	}
-	p->sum = vio_words_sum(sum);
+	p->sum = vio_copied_sum(&sum, wide);
+}
+
+static void read_narrow(struct null_pair *p, const struct vio_frame *frames, unsigned n)
+{
+	read_frames(p, frames, n, false);
+}
+
+VIO_WIDE static void read_wide(struct null_pair *p, const struct vio_frame *frames, unsigned n)
+{
+	read_frames(p, frames, n, true);
 }
 
 static int null_send(struct vio_backend *be, unsigned pair, struct vio_frame *frames, unsigned n)
@@ -130,7 +141,7 @@ static int null_send(struct vio_backend *be, unsigned pair, struct vio_frame *fr
 	struct null_backend *null = vio_container_of(be, struct null_backend, be);
 
 	if (null->pairs != NULL)
-		read_frames(&null->pairs[pair], frames, n);
+		(vio_copy_wide() ? read_wide : read_narrow)(&null->pairs[pair], frames, n);
 	return (int)n;
 }
 

@@ -61,7 +61,7 @@ __attribute__((target("avx2"))) static uint64_t copy_avx2(uint8_t *to, const uin
 }
 #endif
 
-uint64_t vio_copy_and_read_any(uint8_t *to, const uint8_t *from, size_t len)
+uint64_t vio_copy_and_read(uint8_t *to, const uint8_t *from, size_t len)
 {
 #if VIO_SIMD_X86
 	if (vio_simd_level() >= VIO_SIMD_AVX2)

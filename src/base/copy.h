@@ -6,53 +6,90 @@
 #ifndef VIO_BASE_COPY_H
 #define VIO_BASE_COPY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/bits.h"
+#include "base/simd.h"
 
-/* Any number of bytes; see vio_copy_and_read(). */
-uint64_t vio_copy_and_read_any(uint8_t *to, const uint8_t *from, size_t len);
+/* Copies @len bytes. Returns a number that every byte had its part in. Any thread. */
+uint64_t vio_copy_and_read(uint8_t *to, const uint8_t *from, size_t len);
+
+/*
+ * For loops over frames, most of them of 64 to 128 bytes: a loop that says how wide its vectors are by
+ * a constant is inlined into two functions, one of them VIO_WIDE, of which vio_copy_wide() tells
+ * which to call.
+ */
+#if VIO_SIMD_X86
+#define VIO_WIDE __attribute__((target("avx2")))
+#else
+#define VIO_WIDE
+#endif
+
+static inline bool vio_copy_wide(void)
+{
+	return VIO_SIMD_X86 && vio_simd_level() >= VIO_SIMD_AVX2;
+}
 
 typedef uint64_t vio_words16 __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint64_t vio_words32 __attribute__((vector_size(32), aligned(1), may_alias));
+
+/* What was read. */
+struct vio_copied {
+	vio_words16 narrow;
+	vio_words32 wide;
+	uint64_t rest;
+};
 
 /* 64 bytes. */
-static vio_always_inline vio_words16 vio_copy_line(vio_words16 sum, uint8_t *to,
-						   const uint8_t *from)
+static vio_always_inline void vio_copy_line(struct vio_copied *sum, uint8_t *to,
+					    const uint8_t *from, const bool wide)
 {
 	const vio_words16 *f = (const vio_words16 *)from;
-	const vio_words16 a = f[0], b = f[1], c = f[2], d = f[3];
 	vio_words16 *t = (vio_words16 *)to;
 
-	t[0] = a;
-	t[1] = b;
-	t[2] = c;
-	t[3] = d;
-	return sum + a + b + c + d;
+	if (wide) {
+		const vio_words32 *wf = (const vio_words32 *)from;
+		const vio_words32 a = wf[0], b = wf[1];
+		vio_words32 *wt = (vio_words32 *)to;
+
+		wt[0] = a;
+		wt[1] = b;
+		sum->wide += a + b;
+	} else {
+		const vio_words16 a = f[0], b = f[1], c = f[2], d = f[3];
+
+		t[0] = a;
+		t[1] = b;
+		t[2] = c;
+		t[3] = d;
+		sum->narrow += (a + b) + (c + d);
+	}
 }
 
-static vio_always_inline uint64_t vio_words_sum(vio_words16 sum)
+static vio_always_inline void vio_copy_frame(struct vio_copied *sum, uint8_t *to,
+					     const uint8_t *from, size_t len, const bool wide)
 {
-	return sum[0] + sum[1];
-}
-
-/* Copies @len bytes. Returns @sum with a number added that every byte had its part in. Any thread. */
-static vio_always_inline vio_words16 vio_copy_and_add(vio_words16 sum, uint8_t *to,
-						      const uint8_t *from, size_t len)
-{
-	/* Small frames, the last 64 bytes of those above 64 for themselves. */
-	if (vio_unlikely(len - 64 > 64))
-		return sum + (vio_words16){ vio_copy_and_read_any(to, from, len) };
-	sum = vio_copy_line(sum, to, from);
+	/* The last 64 bytes of those above 64 for themselves. */
+	if (vio_unlikely(len - 64 > 64)) {
+		sum->rest += vio_copy_and_read(to, from, len);
+		return;
+	}
+	vio_copy_line(sum, to, from, wide);
 	if (len > 64)
-		sum = vio_copy_line(sum, to + len - 64, from + len - 64);
-	return sum;
+		vio_copy_line(sum, to + len - 64, from + len - 64, wide);
 }
 
-/* The same for a frame by itself. */
-static vio_always_inline uint64_t vio_copy_and_read(uint8_t *to, const uint8_t *from, size_t len)
+static vio_always_inline uint64_t vio_copied_sum(const struct vio_copied *sum, const bool wide)
 {
-	return vio_words_sum(vio_copy_and_add((vio_words16){ 0 }, to, from, len));
+	uint64_t all = sum->rest;
+
+	if (!wide)
+		return all + sum->narrow[0] + sum->narrow[1];
+	for (unsigned i = 0; i < sizeof(sum->wide) / sizeof(all); i++)
+		all += sum->wide[i];
+	return all;
 }
 
 #endif
