@@ -8,6 +8,7 @@ no DPDK and knows nothing of them.
 
 import itertools
 import os
+import shutil
 import subprocess
 
 from measure import ROOT, LeftOut, one_line
@@ -27,7 +28,7 @@ _numbers = itertools.count(1)
 
 
 def compiler():
-    return os.environ.get("CC", "cc").split()
+    return (os.environ.get("CC") or "cc").split()
 
 
 def first_error(text):
@@ -48,7 +49,10 @@ def compile_program(name, directory):
         raise LeftOut("DPDK's headers: " + one_line(flags.stderr or flags.stdout))
     command = compiler() + [*FLAGS, "-o", program, "bench/dpdk/%s.c" % name, *OWN, *PROJECT,
                             *flags.stdout.split()]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    except OSError as error:
+        raise LeftOut("bench/dpdk/%s.c: %s" % (name, error)) from None
     if done.returncode != 0:
         raise LeftOut("bench/dpdk/%s.c does not compile: %s" % (name, first_error(done.stderr)))
     return program
@@ -69,3 +73,9 @@ def command(program, cpu, port, *arguments):
         "--single-file-segments", "--log-level", "error", "--no-telemetry", *WIDEST, "--vdev", port,
         "--", *arguments)
     return [str(word) for word in words]
+
+
+def forget(words):
+    """Removes what a program, called by these words, leaves behind when it has ended."""
+    prefix = words[words.index("--file-prefix") + 1]
+    shutil.rmtree(os.path.join("/var/run/dpdk", prefix), ignore_errors=True)

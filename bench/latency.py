@@ -24,7 +24,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from dpdk_programs import WIDEST, command, compile_program, driver_port  # noqa: E402
+from dpdk_programs import WIDEST, command, compile_program, driver_port, forget  # noqa: E402
 from measure import LeftOut, Progress, one_line  # noqa: E402
 from side_by_side import MODES, Peers  # noqa: E402
 
@@ -66,8 +66,13 @@ class Trips:
                 serving.wait_ready().start()
             else:
                 serving.wait_listening()
-            words = self.our_driver if driver == "ours" else self.dpdk_driver
-            done = self.peers.process.run(words(path, mode), timeout=self.options.seconds + 60)
+            theirs = driver == "dpdk"
+            words = (self.dpdk_driver if theirs else self.our_driver)(path, mode)
+            try:
+                done = self.peers.process.run(words, timeout=self.options.seconds + 60)
+            finally:
+                if theirs:
+                    forget(words)
         if os.path.exists(path):
             os.unlink(path)
         return json.loads(done.stdout.strip().splitlines()[-1])

@@ -20,6 +20,7 @@ Needs what testpmd needs: root, hugepages, two cores; for ends.c DPDK's headers.
 """
 
 import atexit
+import contextlib
 import json
 import os
 import shutil
@@ -113,10 +114,15 @@ class Ends:
         self.process, self.cpus = process, cpus
         self.program = dpdk_programs.compile_program("ends", directory)
 
+    @contextlib.contextmanager
     def device(self, path, size, direction):
-        return self.process.Process(dpdk_programs.command(
-            self.program, self.cpus[1], dpdk_programs.device_port(path),
-            "--mode", self.DEVICE[direction], "--size", size))
+        words = dpdk_programs.command(self.program, self.cpus[1], dpdk_programs.device_port(path),
+                                      "--mode", self.DEVICE[direction], "--size", size)
+        try:
+            with self.process.Process(words) as serving:
+                yield serving
+        finally:
+            dpdk_programs.forget(words)
 
     @staticmethod
     def wait_for_device(serving):
@@ -124,10 +130,14 @@ class Ends:
 
     def driver(self, path, size, mode, direction, seconds):
         """Mpps that it reports of itself."""
-        done = self.process.run(dpdk_programs.command(
+        words = dpdk_programs.command(
             self.program, self.cpus[0], dpdk_programs.driver_port(path, MODES[mode][0]),
             "--mode", self.DRIVER[direction], "--size", size, "--warm-up", SETTLE,
-            "--seconds", seconds), timeout=60)
+            "--seconds", seconds)
+        try:
+            done = self.process.run(words, timeout=seconds + 60)
+        finally:
+            dpdk_programs.forget(words)
         found = json.loads(done.stdout.strip().splitlines()[-1])
         return found["packets"] / found["seconds"] / 1e6
 
@@ -162,7 +172,7 @@ class Peers:
         done = self.process.run(
             ["taskset", "-c", self.cpus[0], self.paths.VIODUCT, "bench", "driver", "--via",
              "vhost-user:" + path, "--mode", OUR_DRIVER[direction], "--seconds", seconds, "--size",
-             size, "--features", MODES[mode][1], "--json"], timeout=60)
+             size, "--features", MODES[mode][1], "--json"], timeout=seconds + 60)
         return json.loads(done.stdout)["mpps"]
 
     def our_device(self, path, size, direction):

@@ -68,6 +68,7 @@ MSS = 1434  # net_tap cuts nothing whose headers and payload exceed its MTU of 1
 HEADERS = 66  # Ethernet, IPv4, TCP with timestamps
 SEGMENTS = 45
 LARGE = HEADERS + SEGMENTS * MSS
+MEMORY_MIB = 512
 QUEUE = 100000  # frames that the tap holds for a paused device
 # Most frames are laid in for 64 in; 64k in has as many bytes as memory allows easily.
 FILL = {"64 in": 40000, "64k in": 1200}
@@ -217,9 +218,12 @@ int main(int argc, char **argv)
 	double limit;
 	char line[8];
 
-	if (!strcmp(argv[1], "awake") && sched_setscheduler(0, SCHED_IDLE, &none) == 0)
+	if (!strcmp(argv[1], "awake")) {
+		if (sched_setscheduler(0, SCHED_IDLE, &none) != 0)
+			return 1;
 		for (;;)
 			continue;
+	}
 	strcpy(name, argv[2]);
 	if (!strcmp(argv[1], "bare"))
 		bare(!strcmp(argv[3], "out"));
@@ -284,9 +288,10 @@ class Pmd(Testpmd):
             cores.reverse()
         Pmd._serial += 1
         self.role = role
+        self.prefix = "viotap%d-%d" % (os.getpid(), Pmd._serial)
         words = ["stdbuf", "-oL", "dpdk-testpmd", "-l", "%d,%d" % tuple(cores), "--main-lcore",
-                 cores[0], "--file-prefix", "viotap%d-%d" % (os.getpid(), Pmd._serial), "-m", 512,
-                 "--no-pci", "--single-file-segments"]
+                 cores[0], "--file-prefix", self.prefix, "-m", MEMORY_MIB, "--no-pci",
+                 "--single-file-segments"]
         for device in devices:
             words += ["--vdev", device]
         words += ["--", "-i", "--nb-cores=1", "--txd=%d" % DESCRIPTORS, "--rxd=%d" % DESCRIPTORS]
@@ -559,7 +564,7 @@ def main():
         parser.error("--only: %s: expected some of %s" % (unknown.pop(), ", ".join(TARGETS)))
     directory = paths.scratch()
     try:
-        testpmd.hugepages()
+        testpmd.hugepages(3 * MEMORY_MIB)
         paths.tool("ip")
         helper = build_helper(directory)
         results = {work: compare(work, helper, options) for work in options.only.split(",")}

@@ -67,6 +67,7 @@ struct run {
 	uint64_t sum;	    /* keeps the reading of frames from being optimised away */
 	bool foreign;	    /* rxonly: the frames are not of `source` */
 	unsigned turns;
+	bool coming; /* the last look found something to receive */
 	/* Frames that were sent, to be filled anew as they are; last in first out. */
 	struct vio_buf *spare[SPARE];
 	unsigned num_spare;
@@ -469,12 +470,13 @@ static int turn(struct run *run)
 				return ret;
 			moved += ret;
 		}
-		/* Who only sends looks now and then whether something came all the same. */
-		if (run->conf->mode == BENCH_TXONLY && run->turns % LOOKS != 0)
+		/* Who only sends looks now and then whether something comes all the same. */
+		if (run->conf->mode == BENCH_TXONLY && !run->coming && run->turns % LOOKS != 0)
 			continue;
 		ret = receive_pair(run, id);
 		if (ret < 0)
 			return ret;
+		run->coming = ret > 0;
 		moved += ret;
 	}
 	return moved;

@@ -60,6 +60,8 @@ static bool tap_arm(struct vio_backend *be, unsigned pair)
 
 	want_out(t, pair, p->busy);
 	p->busy = false;
+	if (p->burst != NULL)
+		vio_tap_uring_rest(&p->burst->uring);
 	return false;
 }
 

@@ -41,7 +41,8 @@ struct tap_in {
 _Static_assert(sizeof(struct tap_out) / VIO_CACHE_LINE % 2 == 1, "slots fall on different sets");
 _Static_assert(sizeof(struct tap_in) / VIO_CACHE_LINE % 2 == 1, "slots fall on different sets");
 
-/* What bursts need. Pages of it that are never used take no memory. */
+/* What bursts need. Pages of it that are never used take no memory, as long as the pair is not so busy
+ * that all of it is registered with the kernel. */
 struct tap_burst {
 	struct vio_tap_uring uring;
 	int results[VIO_TAP_URING_MAX];

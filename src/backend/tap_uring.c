@@ -14,8 +14,8 @@
  *
  * So is the memory of reads and writes, once there have been enough of them: the kernel then copies
  * to and from its own view of the pages, and need not guard each copy as one that may fault (a tenth
- * of what a small frame costs). It pins the pages for that, which a ring that is seldom used is not
- * worth, and which RLIMIT_MEMLOCK may forbid; nothing is changed by it then. A process that forks
+ * of what a small frame costs). It pins the pages for that, which a ring is worth that has carried
+ * many with few rests, and which RLIMIT_MEMLOCK may forbid; nothing is changed by it then. A process that forks
  * goes on in the parent, whose pages they are.
  *
  * Writes that succeed leave no completion behind: that they are over is known, and how long they
@@ -37,8 +37,7 @@
 #define NO_OFFSET UINT64_MAX /* a tap is a stream */
 #define MEMORY	  0	     /* the index of ours among the registered */
 
-#define WORTH_FIXING 4096u /* operations, after which registering memory pays */
-#define PAGE_MIN     4096u /* no page of memory is smaller */
+#define PAGE_MIN 4096u /* no page of memory is smaller */
 
 /* Linux 5.17 and 5.18; the library may be older than the kernel. */
 #ifndef IOSQE_CQE_SKIP_SUCCESS
@@ -73,6 +72,8 @@ void vio_tap_uring_close(struct vio_tap_uring *u)
 {
 	if (u->ring.ring_fd < 0)
 		return;
+	if (u->fixed)
+		io_uring_unregister_buffers(&u->ring);
 	io_uring_unregister_files(&u->ring);
 	io_uring_queue_exit(&u->ring);
 	u->ring.ring_fd = -1;
@@ -191,11 +192,11 @@ static void count(struct vio_tap_uring *u)
 	volatile uint8_t *mem = u->mem;
 
 	u->carried += u->queued;
-	while (u->touched < u->len && u->touched < u->len / WORTH_FIXING * u->carried) {
+	while (u->touched < u->len && u->touched < u->len / VIO_TAP_URING_BUSY * u->carried) {
 		mem[u->touched] = mem[u->touched];
 		u->touched += PAGE_MIN;
 	}
-	if (u->carried >= WORTH_FIXING)
+	if (u->carried >= VIO_TAP_URING_BUSY)
 		u->fixed = io_uring_register_buffers(&u->ring, &iov, 1) == 0;
 }
 
@@ -214,7 +215,7 @@ bool vio_tap_uring_run(struct vio_tap_uring *u, int *results)
 			break;
 		seen += reap(u, results, &failed);
 	}
-	if (vio_unlikely(u->carried < WORTH_FIXING))
+	if (vio_unlikely(u->carried < VIO_TAP_URING_BUSY))
 		count(u);
 	u->queued = 0;
 	u->silent = 0;

@@ -13,7 +13,11 @@
 
 #include <vioduct/host.h>
 
-#define VIO_TAP_URING_MAX 64 /* operations in a burst */
+#include "base/bits.h"
+
+#define VIO_TAP_URING_MAX  64	 /* operations in a burst */
+#define VIO_TAP_URING_BUSY 4096u /* operations, after which registering memory pays */
+#define VIO_TAP_URING_REST 256u	 /* of these that a rest takes back */
 
 struct vio_tap_uring {
 	unsigned queued; /* operations of the burst */
@@ -36,6 +40,17 @@ struct vio_tap_uring {
 int vio_tap_uring_open(struct vio_tap_uring *u, int target, void *mem, size_t len);
 /* Lets go of the target, which is closed for good when its owner has closed it too. */
 void vio_tap_uring_close(struct vio_tap_uring *u);
+
+/* The owner is about to wait for work. */
+static inline void vio_tap_uring_rest(struct vio_tap_uring *u)
+{
+#ifdef VIO_HAVE_LIBURING
+	if (u->carried < VIO_TAP_URING_BUSY)
+		u->carried -= vio_min(u->carried, VIO_TAP_URING_REST);
+#else
+	(void)u;
+#endif
+}
 
 /*
  * Adds an operation to the burst. What it points to has to stay until vio_tap_uring_run() returns;

@@ -9,6 +9,7 @@ the tests end.
 import atexit
 import os
 import re
+import shutil
 
 import pytest
 
@@ -22,8 +23,9 @@ MOUNT = "/dev/hugepages"
 MEMORY_MIB = 256
 
 
-def hugepages():
-    """Mount hugetlbfs and reserve up to WANTED_PAGES; fewer where memory is short."""
+def hugepages(needed=MEMORY_MIB):
+    """Mount hugetlbfs and reserve up to WANTED_PAGES; fewer where memory is short, but as many MiB
+    as are needed."""
     paths.root_needed("testpmd's hugepages")
     paths.tool("dpdk-testpmd")
     if len(paths.cpus()) < 2:
@@ -41,7 +43,7 @@ def hugepages():
         # A quarter of what is free at most: the rest of the machine needs some too.
         affordable = have + _available_mib() // 4 // PAGE_MIB
         _reserve(min(WANTED_PAGES, affordable))
-    if _pages() * PAGE_MIB < MEMORY_MIB:
+    if _pages() * PAGE_MIB < needed:
         pytest.skip("%d pages of 2 MiB are too few for testpmd" % _pages())
 
 
@@ -58,6 +60,11 @@ def _pages():
 def _available_mib():
     with open("/proc/meminfo") as handle:
         return int(re.search(r"MemAvailable:\s+(\d+)", handle.read()).group(1)) // 1024
+
+
+def forget(prefix):
+    """Removes what a DPDK process leaves under its name when it has ended: two megabytes."""
+    shutil.rmtree(os.path.join("/var/run/dpdk", prefix), ignore_errors=True)
 
 
 class Testpmd:
@@ -81,6 +88,7 @@ class Testpmd:
             device += "," + queue_options
         Testpmd._number += 1
         prefix = "vio%d-%d" % (os.getpid(), Testpmd._number)
+        self.prefix = prefix
         self.role = role
         # Line-buffered, so that what it says is seen when it says it.
         self.process = Process(
@@ -155,3 +163,4 @@ class Testpmd:
             except AssertionError:
                 pass
         self.process.end()
+        forget(self.prefix)
