@@ -68,6 +68,7 @@ static vio_always_inline void vio_copy_line(struct vio_copied *sum, uint8_t *to,
 	}
 }
 
+/* Copies @len bytes, and adds them to @sum. */
 static vio_always_inline void vio_copy_frame(struct vio_copied *sum, uint8_t *to,
 					     const uint8_t *from, size_t len, const bool wide)
 {
@@ -81,6 +82,7 @@ static vio_always_inline void vio_copy_frame(struct vio_copied *sum, uint8_t *to
 		vio_copy_line(sum, to + len - 64, from + len - 64, wide);
 }
 
+/* A number that every byte had its part in; which it is depends on the width too. */
 static vio_always_inline uint64_t vio_copied_sum(const struct vio_copied *sum, const bool wide)
 {
 	uint64_t all = sum->rest;

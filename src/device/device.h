@@ -3,6 +3,8 @@
 #ifndef VIO_DEVICE_DEVICE_H
 #define VIO_DEVICE_DEVICE_H
 
+#include <string.h>
+
 #include <vioduct/device.h>
 
 #include "base/barrier.h"
@@ -133,6 +135,17 @@ struct vio_device_scratch {
 	struct vio_tx_scratch tx;
 	struct vio_rx_scratch rx;
 };
+
+/* Makes @frame one of one piece, @iov, whose header says nothing; its length is the caller's to set. */
+static vio_always_inline void vio_device_plain_frame(struct vio_frame *frame, struct vio_iov *iov)
+{
+	const size_t meta = offsetof(struct vio_frame, meta);
+
+	frame->iov = iov;
+	frame->iovcnt = 1;
+	/* To the end of the structure, which is one store less. */
+	memset((uint8_t *)frame + meta, 0, sizeof(*frame) - meta);
+}
 
 /* Adds to a counter that only its own thread writes and anybody reads. */
 static inline void vio_count(uint64_t *counter, uint64_t n)

@@ -202,7 +202,6 @@ static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs
 static vio_always_inline bool give_plain(const struct vio_chain *chain, struct vio_rx_slot *slot,
 					 struct vio_frame *frame, unsigned at, uint32_t hs)
 {
-	const size_t meta = offsetof(struct vio_frame, meta);
 	struct vio_iov *iov = chain->iov;
 	uint8_t *header = iov->base;
 
@@ -212,9 +211,7 @@ static vio_always_inline bool give_plain(const struct vio_chain *chain, struct v
 	*slot = (struct vio_rx_slot){ .header = header, .first = (uint16_t)at, .count = 1 };
 	iov->base = header + hs;
 	iov->len -= hs;
-	frame->iov = iov;
-	frame->iovcnt = 1;
-	memset((uint8_t *)frame + meta, 0, sizeof(*frame) - meta);
+	vio_device_plain_frame(frame, iov);
 	return true;
 }
 

@@ -168,7 +168,6 @@ static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs
 static vio_always_inline uint32_t take_plain(struct vio_frame *frame, const struct vio_chain *chain,
 					     uint32_t hs)
 {
-	const size_t meta = offsetof(struct vio_frame, meta);
 	const uint32_t len = chain->out_len - hs;
 	struct vio_iov *iov = chain->iov;
 
@@ -179,10 +178,8 @@ static vio_always_inline uint32_t take_plain(struct vio_frame *frame, const stru
 		return 0;
 	iov->base = (uint8_t *)iov->base + hs;
 	iov->len = len;
-	frame->iov = iov;
-	frame->iovcnt = 1;
+	vio_device_plain_frame(frame, iov);
 	frame->len = len;
-	memset((uint8_t *)frame + meta, 0, sizeof(*frame) - meta);
 	return len;
 }
 

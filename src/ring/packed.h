@@ -150,12 +150,12 @@ static vio_always_inline bool packed_need_event(uint32_t event, bool event_idx,
  */
 static vio_always_inline void packed_ask(const struct ring_desc *desc, uint32_t bits, uint32_t n)
 {
-	const struct ring_desc *const end = desc + n;
+	uint32_t i;
 
 	if (n < 8 || (packed_meta_flags(vio_le64(vio_load(&desc->meta))) ^ bits) & PACKED_OWNER)
 		return;
-	for (; desc < end; desc += 4)
-		vio_prefetch_write(desc);
+	for (i = 0; i < n; i += 4)
+		vio_prefetch_write(&desc[i]);
 }
 
 #endif

@@ -208,6 +208,7 @@ static vio_always_inline void pass(const struct packed_drvq *q, struct singles *
 	s->tokens += n;
 }
 
+/* Adds the next @n of @s. */
 static vio_always_inline void add_plain(struct packed_drvq *q, struct singles *s, uint32_t n,
 					const bool in_order)
 {

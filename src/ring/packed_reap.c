@@ -175,7 +175,8 @@ int vio_packed_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, uns
 
 /* ---- Reaping in order ---------------------------------------------------------------------- */
 
-/* As reap_plain(), while the device returns each buffer by itself. */
+/* As reap_plain(), while the device returns each buffer by itself. Those of the next published
+ * descriptors are in flight; who is not is not next. */
 static vio_always_inline uint32_t reap_each(const struct ring_desc *desc, struct ring_slot *slots,
 					    uint32_t off, uint32_t owner, bool platform,
 					    struct vio_drvq_done *done, uint32_t n)
@@ -234,8 +235,8 @@ static int open_batch(struct packed_drvq *q, const struct burst *b, uint64_t met
 }
 
 /*
- * Takes buffers of one descriptor, up to @n, from @slots on, of which the device said nothing: they
- * count as used to their end. Stops before any that is not as plain as that. Returns how many.
+ * Takes buffers of a batch that are of one descriptor, up to @n, from @slots on: they count as used to
+ * their end, but for the last, of which the device said how far, which is the caller's to say. Stops before any that is not as plain as that. Returns how many.
  */
 static vio_always_inline uint32_t take_plain(const struct ring_vector *vector,
 					     struct ring_slot *slots, struct vio_drvq_done *done,

@@ -483,8 +483,8 @@ static vio_always_inline int open_batch(struct split_drvq *q, uint32_t used_idx)
 }
 
 /*
- * Takes buffers of one descriptor of which the device said nothing, as far as none goes round the
- * end of a ring and the kernel likes them: they count as used to their end. Their heads go to
+ * Takes buffers of a batch that are of one descriptor, as far as none goes round the end of a ring and
+ * the kernel likes them: they count as used to their end. Their heads go to
  * free_ids[@tail] and on. Returns how many.
  */
 static vio_always_inline uint32_t take_vector(struct split_drvq *q, uint32_t used_idx,
@@ -514,8 +514,8 @@ static vio_always_inline uint32_t take_one(struct split_drvq *q, uint32_t head, 
 	return tail + 1;
 }
 
-/* Takes the oldest buffers in flight, up to @n, of which the device said nothing; at least one.
- * Returns how many. */
+/* Takes the oldest buffers in flight, up to @n, of a batch, as used to their end; how far the last was
+ * is the caller's to say. Takes at least one, and returns how many. */
 static vio_always_inline uint32_t take_some(struct split_drvq *q, uint32_t used_idx, uint32_t *tail,
 					    struct vio_drvq_done *done, uint32_t n)
 {

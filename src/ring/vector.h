@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The plain part of a burst, four descriptors (one cache line) at a time.
+ * The plain part of a burst, four descriptors (as many as fill a cache line) at a time.
  *
  * Each kernel goes on as long as the next four are plain: buffers of one descriptor, all alike, all
  * in the region hit last, with ids that follow one another. It stops before the first four that are
@@ -65,11 +65,11 @@ struct ring_vector {
 					 struct vio_drvq_done *done, uint32_t n);
 	/* As take_plain() in packed_reap.c. */
 	uint32_t (*packed_take)(struct ring_slot *slots, struct vio_drvq_done *done, uint32_t n);
-	/* As pop_plain() in split_device.c. */
+	/* As the loop of split_pop_burst() in split_device.c. */
 	uint32_t (*split_pop)(const struct ring_desc *desc, uint32_t mask, const uint16_t *heads,
 			      uint8_t *taken, const struct vio_mem_region *r,
 			      struct vio_chain *chain, struct vio_iov *iov, uint32_t n);
-	/* As push_plain() in split_device.c. */
+	/* As the loop of split_push_burst() in split_device.c. */
 	uint32_t (*split_push)(uint64_t *shared, uint64_t *shadow, uint8_t *taken,
 			       const struct vio_chain *chains, uint32_t n);
 	/* As add_plain() in split_driver.c. */
@@ -82,7 +82,7 @@ struct ring_vector {
 	uint32_t (*split_reap)(const uint64_t *used, uint32_t mask, struct ring_slot *slots,
 			       const uint16_t *order, uint16_t *ids, struct vio_drvq_done *done,
 			       uint32_t n);
-	/* As take_some() in split_driver.c. */
+	/* As take_one() in split_driver.c, for buffers of one descriptor. */
 	uint32_t (*split_take)(struct ring_slot *slots, const uint16_t *order, uint16_t *ids,
 			       struct vio_drvq_done *done, uint32_t n);
 };

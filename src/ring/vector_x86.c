@@ -12,9 +12,9 @@
  *
  * Two vectors of two descriptors are unpacked into one of four addresses and one of four meta
  * words. Unpacking works within halves of a vector, so the lanes stand in the order 0, 2, 1, 3; and
- * unpacking a second time restores it, which is why no lane is ever moved for its own sake.
+ * unpacking a second time restores it, so that lanes are seldom moved for their own sake.
  *
- * Checks are gathered in the sign bits of the lanes and looked at once for all four.
+ * Checks are gathered, in the sign bits of the lanes or under a mask, and looked at for all four.
  *
  * The bodies are written with 256-bit vectors, and compiled once for AVX2 and once for AVX-512,
  * whose three-operand logic and masks save the compiler about an eighth. Wider vectors would need

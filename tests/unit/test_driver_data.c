@@ -82,6 +82,32 @@ static void test_rx_headroom_is_not_clean(void **state)
 	}
 }
 
+/* What was given back last is taken first, a burst in its order, frames in pieces as single buffers. */
+static void test_pool_order(void **state)
+{
+	struct rig *r = *state;
+	struct vio_buf *bufs[12], *again[12];
+	unsigned i, k;
+
+	rig_start(r);
+	assert_int_equal(vio_driver_stop(r->drv), 0);
+	for (k = 0; k < 12; k++) {
+		assert_int_equal(vio_pool_get(r->pool, bufs, 12), 12);
+		/* One of two pieces, anywhere among the others. */
+		if (k < 11)
+			bufs[k]->next = bufs[11];
+		vio_pool_put(r->pool, bufs, k < 11 ? 11 : 12);
+		assert_int_equal((k & 1 ? vio_pool_get : vio_pool_take)(r->pool, again, 12), 12);
+		for (i = 0; i < 12; i++) {
+			unsigned at = i <= k ? i : i == k + 1 ? 11 : i - 1;
+
+			assert_ptr_equal(again[i], bufs[at]);
+			assert_null(again[i]->next);
+		}
+		vio_pool_put(r->pool, again, 12);
+	}
+}
+
 /* ---- U9: one at a time ----------------------------------------------------------------------- */
 
 static void test_u9_polling(void **state)
@@ -415,6 +441,7 @@ int main(void)
 		T(test_rx_one_buffer),
 		T(test_rx_keeps_going),
 		T(test_rx_headroom_is_not_clean),
+		T(test_pool_order),
 		T(test_u9_polling),
 		T(test_u9_interrupts),
 		T(test_u9_underrun),
