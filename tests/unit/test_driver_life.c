@@ -30,7 +30,9 @@ static void make_pool(struct rig *r)
 
 static struct vio_rxq_conf rx_conf(struct rig *r)
 {
-	return (struct vio_rxq_conf){ .alloc = vio_pool_take, .free = vio_pool_put, .ctx = r->pool };
+	return (struct vio_rxq_conf){ .alloc = vio_pool_take,
+				      .free = vio_pool_put,
+				      .ctx = r->pool };
 }
 
 static struct vio_txq_conf tx_conf(struct rig *r)
