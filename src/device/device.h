@@ -40,6 +40,8 @@ struct vio_device_queue {
 	bool held;	   /* transmit: the back end was busy */
 	bool starved;	   /* receive: the guest had too few buffers for a frame, namely: */
 	uint32_t had;	   /* this many */
+	uint32_t streamed; /* transmit: buffers since the last lull */
+	uint32_t quiet;	   /* transmit: turns since the last buffer */
 	uint32_t seg_done; /* transmit: segments of the frame at the head already sent */
 	uint32_t seg_id;   /* transmit: the identification of its fragments */
 	void *storage;	   /* of vq */
@@ -170,5 +172,8 @@ void vio_device_rx_release(struct vio_device_pair *pair);
 
 /* src/device/queue.c: tells the transport, once, that a queue broke. */
 void vio_device_queue_failed(struct vio_device *dev, unsigned queue);
+
+/* src/device/queue.c: a turn has taken @moved buffers from a transmit queue. */
+void vio_device_tx_flow(struct vio_device_queue *q, unsigned moved);
 
 #endif

@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
+#define KEPT_BACK   64	/* buffers; twice what DPDK's driver leaves in its ring */
+#define STREAM_LAPS 4	/* of the ring, without a lull: then it is a stream */
+#define LULL_TURNS  1024 /* without a buffer: some 50 microseconds, polling */
+
 /*
  * Tells the back end how many pairs the guest can be reached through: a tap detaches the queues of
  * the others, so that the kernel steers nothing to where nobody looks. Never less than one.
@@ -60,10 +64,54 @@ int vio_device_queue_start(struct vio_device *dev, unsigned queue,
 	q->held = false;
 	q->starved = false;
 	q->had = 0;
+	q->streamed = 0;
+	q->quiet = 0;
 	q->seg_done = 0;
 	q->seg_id = 0;
 	tell_pairs(dev);
 	return 0;
+}
+
+/*
+ * How many used buffers a driver is not to see yet. DPDK's driver frees what it has sent at one go
+ * when all but 32 buffers of its ring were used: more than its pool keeps at hand, so the next frames
+ * come from the far end of the pool, and from memory; it sends three times as many when the ring never
+ * comes back whole. So a driver that goes on sending finds the last few used later. It has to have
+ * sent for a while, because one that waits for each of its frames would wait for a lull each time;
+ * and when there is a lull, or the back end is busy, everything is given back.
+ */
+static uint32_t kept_back(const struct vio_device_queue *q)
+{
+	return q->streamed / STREAM_LAPS < q->num ? 0 : vio_min((uint32_t)KEPT_BACK, q->num / 4);
+}
+
+void vio_device_tx_flow(struct vio_device_queue *q, unsigned moved)
+{
+	if (moved)
+		q->quiet = 0;
+	else
+		q->quiet++;
+	if (q->held || q->quiet >= LULL_TURNS)
+		q->streamed = 0;
+	else
+		q->streamed = vio_min(q->streamed + moved, (uint32_t)INT32_MAX);
+}
+
+/* Publishes what was pushed, save what is kept back, and interrupts the driver if it wants that. */
+static void settle(struct vio_device *dev, unsigned queue, struct vio_device_queue *q)
+{
+	uint32_t keep;
+
+	if (!q->vq || !q->dirty)
+		return;
+	keep = kept_back(q);
+	vio_devq_keep_back(q->vq, keep);
+	q->dirty = keep != 0;
+	if (!vio_devq_publish(q->vq))
+		return;
+	vio_count(&q->stats.calls, 1);
+	if (dev->transport)
+		dev->transport->call(dev->transport_ctx, queue);
 }
 
 int vio_device_queue_stop(struct vio_device *dev, unsigned queue, uint32_t *base)
@@ -72,8 +120,11 @@ int vio_device_queue_stop(struct vio_device *dev, unsigned queue, uint32_t *base
 
 	if (!q || !q->vq)
 		return -ENOENT;
-	if (base)
+	if (base) {
+		q->streamed = 0;
+		settle(dev, queue, q);
 		*base = vio_devq_base(q->vq);
+	}
 	dev->host->free(dev->host->ctx, q->storage, q->storage_size);
 	q->storage = NULL;
 	q->vq = NULL;
@@ -191,19 +242,6 @@ void vio_device_begin(struct vio_device *dev, unsigned pair, struct vio_device_s
 	dev->pairs[pair].scratch = scratch;
 }
 
-/* Publishes what was pushed and interrupts the driver if it wants that. */
-static void settle(struct vio_device *dev, unsigned queue, struct vio_device_queue *q)
-{
-	if (!q->vq || !q->dirty)
-		return;
-	q->dirty = false;
-	if (!vio_devq_publish(q->vq))
-		return;
-	vio_count(&q->stats.calls, 1);
-	if (dev->transport)
-		dev->transport->call(dev->transport_ctx, queue);
-}
-
 void vio_device_end(struct vio_device *dev, unsigned pair)
 {
 	struct vio_device_pair *p = &dev->pairs[pair];
@@ -257,8 +295,12 @@ bool vio_device_tx_kicks(struct vio_device *dev, unsigned pair, bool on)
 
 	if (!q->vq)
 		return false;
-	if (on)
+	if (on) {
+		/* Nobody may look for a long time. */
+		q->streamed = 0;
+		settle(dev, pair * 2 + 1, q);
 		return vio_devq_kick_enable(q->vq, 0);
+	}
 	vio_devq_kick_disable(q->vq);
 	return false;
 }

@@ -469,5 +469,6 @@ int vio_device_tx(struct vio_device *dev, unsigned index, unsigned budget)
 	vio_devq_unpop(q->vq, burst->chains, burst->n);
 	if (n == -EPROTO)
 		vio_device_queue_failed(dev, index * 2 + 1);
+	vio_device_tx_flow(q, total);
 	return total ? (int)total : n;
 }

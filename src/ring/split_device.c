@@ -39,6 +39,8 @@ struct split_devq {
 	uint16_t avail_seen;		  /* last checked value of avail->idx */
 	uint16_t used_idx;		  /* next used entry */
 	uint16_t used_published;	  /* what used->idx holds */
+	uint16_t keep;			  /* vio_devq_keep_back(), */
+	uint16_t keep_from;		  /* of what was pushed from here on */
 	uint16_t avail_event_now;	  /* what *avail_event holds */
 	bool kicks_on;
 	uint32_t mem_hint;
@@ -344,6 +346,9 @@ static int split_push_in_order(struct vio_devq *base, const struct vio_chain *ch
 	uint8_t *const taken = q->taken;
 	unsigned i = 0, first = 0;
 
+	/* What is kept back may begin anywhere but amidst what one entry stands for. */
+	if (q->keep)
+		return split_push_burst(base, chains, n);
 	/* Where there is something to say of each, it is said of each. */
 	if (n > 0 && chains->in_num != 0)
 		i = first = push_vector(q, chains, n);
@@ -361,10 +366,28 @@ static int split_push_in_order(struct vio_devq *base, const struct vio_chain *ch
 	return 0;
 }
 
+static bool driver_polls(const struct split_devq *q)
+{
+	return (vio_le16(vio_load(&q->avail->flags)) & VIO_VIRTQ_AVAIL_F_NO_INTERRUPT) != 0;
+}
+
+/* As far as the used index may go now. */
+static vio_always_inline uint16_t publish_to(const struct split_devq *q)
+{
+	uint32_t pushed, since;
+
+	if (vio_likely(!q->keep) || !driver_polls(q))
+		return q->used_idx;
+	pushed = (uint16_t)(q->used_idx - q->used_published);
+	since = (uint16_t)(q->used_idx - q->keep_from);
+	since = vio_min(since, pushed);
+	return (uint16_t)(q->used_idx - vio_min(since, (uint32_t)q->keep));
+}
+
 static bool split_publish(struct vio_devq *base)
 {
 	struct split_devq *q = split(base);
-	uint16_t new = q->used_idx, old = q->used_published;
+	uint16_t new = publish_to(q), old = q->used_published;
 
 	if (new == old)
 		return false;
@@ -375,7 +398,18 @@ static bool split_publish(struct vio_devq *base)
 	vio_mb();
 	if (q->event_idx)
 		return ring_need_event(vio_le16(vio_load(q->used_event)), new, old);
-	return !(vio_le16(vio_load(&q->avail->flags)) & VIO_VIRTQ_AVAIL_F_NO_INTERRUPT);
+	return !driver_polls(q);
+}
+
+static void split_keep_back(struct vio_devq *base, uint32_t keep)
+{
+	struct split_devq *q = split(base);
+
+	if (q->event_idx)
+		return;
+	if (!q->keep)
+		q->keep_from = q->used_idx;
+	q->keep = (uint16_t)vio_min(keep, q->q.num);
 }
 
 /* ---- Kicks ------------------------------------------------------------------------------- */
@@ -457,10 +491,10 @@ static const struct vio_devq_ops split_devq_broken_ops =
 #define SPLIT_DEVQ_OPS(push)                                                                  \
 	{                                                                                     \
 		.broken = &split_devq_broken_ops, .pop_burst = split_pop_burst,               \
-		.push_burst = (push), .publish = split_publish, .has_avail = split_has_avail, \
-		.avail_count = split_avail_count, .kick_enable = split_kick_enable,           \
-		.kick_disable = split_kick_disable, .unpop = split_unpop, .move = split_move, \
-		.base = split_base,                                                           \
+		.push_burst = (push), .publish = split_publish, .keep_back = split_keep_back, \
+		.has_avail = split_has_avail, .avail_count = split_avail_count,               \
+		.kick_enable = split_kick_enable, .kick_disable = split_kick_disable,         \
+		.unpop = split_unpop, .move = split_move, .base = split_base,                 \
 	}
 
 static const struct vio_devq_ops split_devq_ops = SPLIT_DEVQ_OPS(split_push_burst);
