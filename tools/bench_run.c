@@ -29,7 +29,7 @@
 #include "tool.h"
 
 #define COMMAND	   "bench"
-#define BURST	   32
+#define BURST	   64
 #define RING_SIZE  1024
 #define SPARE	   (4 * BURST)
 #define TURNS	   64 /* between looks at the clock */

@@ -22,6 +22,7 @@
  */
 #include "driver/driver.h"
 
+#include "base/copy.h"
 #include "base/endian.h"
 #include "base/fmt.h"
 #include "net/hdr.h"
@@ -387,15 +388,22 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
 
 /* ---- Refilling ------------------------------------------------------------------------------- */
 
+/* What is behind the constant fields of a buffer that is posted. */
+#define EMPTY_BUF                                                                       \
+	{                                                                               \
+		.off = VIO_BUF_HEADROOM, .meta.num_buffers = 1, .pieces = 1,             \
+	}
+
+VIO_STATIC_ASSERT(sizeof(struct vio_buf) == offsetof(struct vio_buf, off) + sizeof(vio_words32) &&
+			  offsetof(struct vio_buf, size) == offsetof(struct vio_buf, dma) + 8 &&
+			  offsetof(struct vio_seg, len) == 8 && sizeof(struct vio_seg) == 16,
+		  "see build_singles()");
+
 /* What a received frame in one buffer finds already done. The headroom is the device's from here
  * on, also when the buffer comes back unused. */
 static vio_always_inline void make_empty(struct vio_buf *buf)
 {
-	static const struct vio_buf empty = {
-		.off = VIO_BUF_HEADROOM,
-		.meta.num_buffers = 1,
-		.pieces = 1,
-	};
+	static const struct vio_buf empty = EMPTY_BUF;
 	const size_t from = offsetof(struct vio_buf, off);
 
 	buf->next = NULL;
@@ -483,23 +491,48 @@ static vio_cold void too_small(struct vio_driver_queue *q, const struct vio_buf 
 		(q->post_min + buf->size - 1) / vio_max(buf->size, 1u));
 }
 
-/* Makes ready to post what it can of q->bufs[0 .. @got): each by itself, up to the first that has to
- * be mapped or is too small for that. */
-static vio_always_inline unsigned build_singles(struct vio_driver_queue *q, unsigned got)
+/*
+ * Makes ready to post what it can of q->bufs[0 .. @got): each by itself, up to the first that has to
+ * be mapped or is too small for that. It does what make_empty() and put_seg() do, with few and large
+ * loads and stores: a buffer's dma and size lie as a segment's address and length do, and len, behind
+ * them, goes where a segment has nothing.
+ */
+static vio_always_inline unsigned build_singles(struct vio_driver_queue *q, unsigned got,
+						const bool wide)
 {
 	const uint32_t start = post_start(q), size_min = start + q->post_min;
 	struct vio_buf *const *next = q->bufs, *const *const end = next + (q->map_host ? 0 : got);
+	const struct vio_seg shift = { .addr = start, .len = -start };
+	const struct vio_buf empty = EMPTY_BUF;
+	const vio_words16 *low = (const void *)&empty.off;
 	struct vio_seg *seg = q->segs;
 
 	for (; next < end; next++) {
 		struct vio_buf *buf = *next;
+		vio_words16 *to = (void *)&buf->off;
 
 		if (vio_unlikely(buf->size < size_min))
 			break;
-		make_empty(buf);
-		put_seg(seg++, buf, start);
+		buf->next = NULL;
+		if (wide) {
+			*(vio_words32 *)to = *(const vio_words32 *)low;
+		} else {
+			to[0] = low[0];
+			to[1] = low[1];
+		}
+		*(vio_words16 *)seg++ = *(const vio_words16 *)&buf->dma + *(const vio_words16 *)&shift;
 	}
 	return (unsigned)(next - q->bufs);
+}
+
+static unsigned build_singles_narrow(struct vio_driver_queue *q, unsigned got)
+{
+	return build_singles(q, got, false);
+}
+
+VIO_WIDE static unsigned build_singles_wide(struct vio_driver_queue *q, unsigned got)
+{
+	return build_singles(q, got, true);
 }
 
 /* Makes ready what is not simply a buffer by itself. */
@@ -570,7 +603,7 @@ static bool refill_burst(struct vio_driver_queue *q, unsigned want, bool *full)
 	int added;
 
 	got = vio_min(got, want);
-	if (vio_likely(build_singles(q, got) == got)) {
+	if (vio_likely((vio_copy_wide() ? build_singles_wide : build_singles_narrow)(q, got) == got)) {
 		added = vio_drvq_add_singles(q->vq, q->segs, (void *const *)q->bufs, got, true);
 		if (vio_unlikely(added != (int)got)) {
 			added = vio_max(added, 0);
