@@ -240,30 +240,40 @@ static vio_always_inline void fill(struct head *h, uint64_t sequence, struct vio
 
 /* Frames of HEAD_BYTES from number @sequence on, into rooms of one piece. Returns how many there were
  * of these, up to @n or to where the upper part of the number changes. */
-static unsigned fill_small(struct head *h, uint64_t sequence, const struct vio_frame *room,
-			   unsigned n)
+static vio_always_inline unsigned fill_small(struct head *h, uint64_t sequence,
+					     const struct vio_frame *room, unsigned n,
+					     const bool wide)
 {
-	const vio_words16 *const head = (const vio_words16 *)h->bytes;
-	const vio_words16 a = head[0], b = head[1], c = head[2], d = head[3];
+	struct vio_line head = { 0 };
 	unsigned i;
+
+	vio_line_load(&head, h->bytes, wide);
 
 	n = (unsigned)vio_min(n, 0x10000 - (sequence & 0xffff));
 	if (sequence >> 16 != h->upper)
 		set_upper(h, sequence >> 16);
 	for (i = 0; i < n; i++, room++) {
 		const struct vio_iov *iov = room->iov;
-		vio_words16 *to;
+		uint8_t *to = iov->base;
 
 		if (vio_unlikely(room->len != HEAD_BYTES || iov->len < HEAD_BYTES))
 			break;
-		to = iov->base;
-		to[0] = a;
-		to[1] = b;
-		to[2] = c;
-		to[3] = d;
-		put_number(h->base, iov->base, sequence++);
+		vio_line_store(&head, to, wide);
+		put_number(h->base, to, sequence++);
 	}
 	return i;
+}
+
+static unsigned fill_small_narrow(struct head *h, uint64_t sequence, const struct vio_frame *room,
+				  unsigned n)
+{
+	return fill_small(h, sequence, room, n, false);
+}
+
+VIO_WIDE static unsigned fill_small_wide(struct head *h, uint64_t sequence,
+					 const struct vio_frame *room, unsigned n)
+{
+	return fill_small(h, sequence, room, n, true);
 }
 
 /* Makes frames from number @sequence on, as many of @n as there is whole room for. */
@@ -273,7 +283,8 @@ static vio_always_inline unsigned fill_burst(struct head *heads, uint64_t sequen
 	unsigned i = 0;
 
 	if (!imix && heads->t->len == HEAD_BYTES)
-		i = fill_small(heads, sequence, room, n);
+		i = (vio_copy_wide() ? fill_small_wide : fill_small_narrow)(heads, sequence, room,
+									    n);
 	for (; i < n; i++) {
 		struct head *h = &heads[imix ? template_of(sequence + i) : 0];
 

@@ -42,30 +42,47 @@ struct vio_copied {
 	uint64_t rest;
 };
 
+/* 64 bytes in registers. */
+struct vio_line {
+	vio_words16 narrow[4];
+	vio_words32 wide[2];
+};
+
+static vio_always_inline void vio_line_load(struct vio_line *line, const uint8_t *from,
+					    const bool wide)
+{
+	if (wide)
+		for (unsigned i = 0; i < vio_array_size(line->wide); i++)
+			line->wide[i] = ((const vio_words32 *)from)[i];
+	else
+		for (unsigned i = 0; i < vio_array_size(line->narrow); i++)
+			line->narrow[i] = ((const vio_words16 *)from)[i];
+}
+
+static vio_always_inline void vio_line_store(const struct vio_line *line, uint8_t *to,
+					     const bool wide)
+{
+	if (wide)
+		for (unsigned i = 0; i < vio_array_size(line->wide); i++)
+			((vio_words32 *)to)[i] = line->wide[i];
+	else
+		for (unsigned i = 0; i < vio_array_size(line->narrow); i++)
+			((vio_words16 *)to)[i] = line->narrow[i];
+}
+
 /* 64 bytes. */
 static vio_always_inline void vio_copy_line(struct vio_copied *sum, uint8_t *to,
 					    const uint8_t *from, const bool wide)
 {
-	const vio_words16 *f = (const vio_words16 *)from;
-	vio_words16 *t = (vio_words16 *)to;
+	struct vio_line line;
 
-	if (wide) {
-		const vio_words32 *wf = (const vio_words32 *)from;
-		const vio_words32 a = wf[0], b = wf[1];
-		vio_words32 *wt = (vio_words32 *)to;
-
-		wt[0] = a;
-		wt[1] = b;
-		sum->wide += a + b;
-	} else {
-		const vio_words16 a = f[0], b = f[1], c = f[2], d = f[3];
-
-		t[0] = a;
-		t[1] = b;
-		t[2] = c;
-		t[3] = d;
-		sum->narrow += (a + b) + (c + d);
-	}
+	vio_line_load(&line, from, wide);
+	vio_line_store(&line, to, wide);
+	if (wide)
+		sum->wide += line.wide[0] + line.wide[1];
+	else
+		sum->narrow +=
+			(line.narrow[0] + line.narrow[1]) + (line.narrow[2] + line.narrow[3]);
 }
 
 /* Copies @len bytes, and adds them to @sum. */

@@ -200,7 +200,7 @@ static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs
 /* Gives @frame the room of @chain, of one piece, as nearly all have it. False: it is something else, or
  * too small. */
 static vio_always_inline bool give_plain(const struct vio_chain *chain, struct vio_rx_slot *slot,
-					 struct vio_frame *frame, unsigned at, uint32_t hs)
+					 struct vio_frame *frame, uint32_t hs)
 {
 	struct vio_iov *iov = chain->iov;
 	uint8_t *header = iov->base;
@@ -208,7 +208,7 @@ static vio_always_inline bool give_plain(const struct vio_chain *chain, struct v
 	if (vio_unlikely(chain->out_num != 0 || chain->in_num != 1 ||
 			 chain->in_len < (uint64_t)frame->len + hs))
 		return false;
-	*slot = (struct vio_rx_slot){ .header = header, .first = (uint16_t)at, .count = 1 };
+	slot->header = header; /* all else of the slot follows from where it is */
 	iov->base = header + hs;
 	iov->len -= hs;
 	vio_device_plain_frame(frame, iov);
@@ -233,15 +233,16 @@ static unsigned reserve_plain(struct vio_device_pair *pair, struct vio_frame *fr
 	both = vio_min(n, (unsigned)(end - asked));
 	for (i = 0; i < both; i++) {
 		ask_for(asked, hs);
-		if (!give_plain(chain, &rx->slots[i], &frames[i], head + i, hs))
+		if (!give_plain(chain, &rx->slots[i], &frames[i], hs))
 			break;
 		asked++;
 		chain++;
 	}
 	for (; i >= both && i < n; i++, chain++)
-		if (!give_plain(chain, &rx->slots[i], &frames[i], head + i, hs))
+		if (!give_plain(chain, &rx->slots[i], &frames[i], hs))
 			break;
 	rx->asked = (unsigned)(asked - rx->chains);
+	rx->slots[0].first = (uint16_t)head;
 	rx->plain = i;
 	rx->head = head + i;
 	return i;
@@ -403,8 +404,13 @@ static void sink_commit(struct vio_sink *sink, struct vio_frame *frames, unsigne
 	end = rx->slots[0].first + i;
 	for (; i < n; i++) {
 		struct vio_rx_slot *slot = &rx->slots[i];
-		unsigned used = fill_chains(pair, slot, frames[i].len);
+		unsigned used;
 
+		if (i < rx->plain) {
+			slot->first = (uint16_t)(rx->slots[0].first + i);
+			slot->count = 1;
+		}
+		used = fill_chains(pair, slot, frames[i].len);
 		write_header(pair, slot, &frames[i].meta, (uint16_t)used);
 		bytes += frames[i].len;
 		end = slot->first + used;

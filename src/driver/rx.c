@@ -389,9 +389,9 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
 /* ---- Refilling ------------------------------------------------------------------------------- */
 
 /* What is behind the constant fields of a buffer that is posted. */
-#define EMPTY_BUF                                                                       \
-	{                                                                               \
-		.off = VIO_BUF_HEADROOM, .meta.num_buffers = 1, .pieces = 1,             \
+#define EMPTY_BUF                                                            \
+	{                                                                    \
+		.off = VIO_BUF_HEADROOM, .meta.num_buffers = 1, .pieces = 1, \
 	}
 
 VIO_STATIC_ASSERT(sizeof(struct vio_buf) == offsetof(struct vio_buf, off) + sizeof(vio_words32) &&
@@ -520,7 +520,8 @@ static vio_always_inline unsigned build_singles(struct vio_driver_queue *q, unsi
 			to[0] = low[0];
 			to[1] = low[1];
 		}
-		*(vio_words16 *)seg++ = *(const vio_words16 *)&buf->dma + *(const vio_words16 *)&shift;
+		*(vio_words16 *)seg++ =
+			*(const vio_words16 *)&buf->dma + *(const vio_words16 *)&shift;
 	}
 	return (unsigned)(next - q->bufs);
 }
@@ -603,7 +604,8 @@ static bool refill_burst(struct vio_driver_queue *q, unsigned want, bool *full)
 	int added;
 
 	got = vio_min(got, want);
-	if (vio_likely((vio_copy_wide() ? build_singles_wide : build_singles_narrow)(q, got) == got)) {
+	if (vio_likely((vio_copy_wide() ? build_singles_wide : build_singles_narrow)(q, got) ==
+		       got)) {
 		added = vio_drvq_add_singles(q->vq, q->segs, (void *const *)q->bufs, got, true);
 		if (vio_unlikely(added != (int)got)) {
 			added = vio_max(added, 0);
