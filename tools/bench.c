@@ -366,6 +366,8 @@ static const char synopsis[] =
 	"  --interrupts            latency: sleep until the device interrupts, instead of polling\n"
 	"  --patience S            in which something has to move; default 10\n"
 	"\n"
+	"SIGUSR1 prints frames sent and received so far and the time, as one JSON object.\n"
+	"\n"
 	"  --json                  the result as one JSON object\n"
 	"\n"
 	"Exit 1 when the run came to nothing, or when anything was lost or corrupt in a verified one.";

@@ -13,12 +13,15 @@
  * are waited for.
  *
  * The clock is read every few turns; then signals, the device's health and the end are looked at.
+ * Whoever sends SIGUSR1 is told what has been counted and when, so that it does not matter how long
+ * the asking takes; and after SIGCONT no time has passed in which something should have moved.
  */
 #include "bench.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +91,35 @@ static const char *const mode_names[] = {
 const char *bench_mode_name(enum bench_mode mode)
 {
 	return mode_names[mode];
+}
+
+/* ------------------------------------------------------------------------------------------
+ * Signals: what came since the last look
+ */
+static volatile sig_atomic_t asked, continued;
+
+static void note_signal(int signo)
+{
+	if (signo == SIGUSR1)
+		asked = 1;
+	else
+		continued = 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESTART };
+
+	sigaction(SIGUSR1, &action, NULL);
+	sigaction(SIGCONT, &action, NULL);
+}
+
+static void answer(const struct run *run)
+{
+	asked = 0;
+	printf("{\"tx_packets\":%" PRIu64 ",\"rx_packets\":%" PRIu64 ",\"ns\":%" PRIu64 "}\n",
+	       run->completed, run->result->rx_packets, front_now());
+	fflush(stdout);
 }
 
 /* ------------------------------------------------------------------------------------------
@@ -534,6 +566,13 @@ static void look(struct run *run, bool moved)
 
 	if (moved)
 		run->moved = now;
+	/* A stop before this is seen here; what was read of the clock may be older than it. */
+	while (continued) {
+		continued = 0;
+		run->moved = now = front_now();
+	}
+	if (asked)
+		answer(run);
 	if (moved && !run->begun) {
 		run->begun = run->last;
 		run->end = run->frames != UINT64_MAX ?
@@ -690,6 +729,7 @@ int bench_run(const struct bench_conf *conf, struct bench_result *result)
 	run->result = result;
 	run->echo = conf->mode == BENCH_ECHO || conf->mode == BENCH_MACSWAP;
 	run->sending = true;
+	catch_signals();
 	run->frames = conf->frames ? conf->frames : UINT64_MAX;
 	ret = open_device(run);
 	if (!ret) {

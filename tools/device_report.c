@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "front.h"
 #include "tool.h"
 
 static json_t *queue_json(const struct vio_queue_stats *s)
@@ -93,6 +94,7 @@ void device_report(struct vio_port *const *ports, const struct vio_port_conf *co
 		   bool json)
 {
 	json_t *devices = json ? json_array() : NULL, *root;
+	const uint64_t now = front_now();
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
@@ -102,7 +104,7 @@ void device_report(struct vio_port *const *ports, const struct vio_port_conf *co
 			print_port(ports[i], &confs[i]);
 	}
 	if (json) {
-		root = json_pack("{s:o}", "devices", devices);
+		root = json_pack("{s:o, s:I}", "devices", devices, "ns", (json_int_t)now);
 		json_dumpf(root, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
 		printf("\n");
 		json_decref(root);

@@ -15,7 +15,7 @@ import pytest
 
 from lib import paths, system, vhost, vioduct
 from lib.guest import DHCP, Guest, vhost_user
-from lib.process import poll, run
+from lib.process import Process, poll, run
 from lib.vioduct import Device
 
 IDLE_SECONDS = 10 if paths.LONG else 3
@@ -196,6 +196,51 @@ def test_many_idle_ports_cost_little(scratch, backend):
     print("%s: KiB for each port: %.1f opened, %.1f with an idle guest, %.1f after a busy one" % (
         backend, *(figure / 1024 for figure in each)))
     assert max(each) <= PORT_BYTES
+
+
+def asked(driver):
+    """The answer of a `vioduct bench driver` that has loaded its handler."""
+    start = len(driver.stdout.text)
+    driver.signal(signal.SIGUSR1)
+    return json.loads(driver.wait_for("^{.*}$", 10, start=start).group())
+
+
+def test_bench_driver_says_what_it_has_counted_so_far(scratch):
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", "null"]) as device:
+        device.wait_listening()
+        with Process([paths.VIODUCT, "bench", "driver", "--via", "vhost-user:" + path, "--mode",
+                      "txonly", "--seconds", 3600]) as driver:
+            poll(lambda: device.snapshot().total("tx", "packets"), 10, "frames")
+            first = asked(driver)
+            poll(lambda: asked(driver)["tx_packets"] > first["tx_packets"], 10, "more frames")
+            last, before = asked(driver), time.monotonic_ns()
+            device_now = device.snapshot()
+            assert first["ns"] < last["ns"] < before < device_now.document["ns"]
+            assert last["rx_packets"] == 0
+            assert last["tx_packets"] <= device_now.total("tx", "packets")
+            driver.signal(signal.SIGTERM)
+            assert driver.wait() == 0, driver.stderr.text
+
+
+def test_bench_driver_does_not_count_the_time_for_which_it_was_stopped(scratch):
+    """Nothing ever moves here; what is stopped for longer than its patience goes on waiting."""
+    patience = 2 * paths.PATIENCE
+    path = os.path.join(scratch, "s")
+    with Device(["--socket-path", path, "--backend", "null"]) as device:
+        device.wait_listening()
+        with Process([paths.VIODUCT, "bench", "driver", "--via", "vhost-user:" + path, "--mode",
+                      "rxonly", "--seconds", 3600, "--patience", patience]) as driver:
+            poll(lambda: device.snapshot().total("rx", "kicks"), 10, "a driver")
+            begun = asked(driver)["ns"]
+            driver.signal(signal.SIGSTOP)
+            poll(lambda: time.monotonic_ns() - begun > patience * 1.2e9, 10, "the time to pass")
+            driver.signal(signal.SIGCONT)
+            # The first answer comes at a look that may be its last.
+            asked(driver)
+            asked(driver)
+            assert driver.wait() == 1
+            assert "nothing moves for %g seconds" % patience in driver.stderr.text
 
 
 def rude_visit(path, number):
