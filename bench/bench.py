@@ -3,8 +3,9 @@
 """./dev bench: measures everything that can be measured here, says what it left out.
 
 Machines are shared and noisy, so an absolute figure means little: everything is run in turns, round
-by round, and looked at as ratios of medians in one run. Instructions per frame are the repeatable
-second witness.
+by round, and looked at as ratios of medians in one run. In peers and queues, what is compared is up at
+the same time, and takes turns of %g s: %d for each second of each round, 20 by default. Instructions
+per frame are the repeatable second witness.
 
 parts:
   limit    what two cores hand over at best, by size of frame
@@ -37,14 +38,16 @@ import plot  # noqa: E402
 import report  # noqa: E402
 import scale  # noqa: E402
 import side_by_side as peers  # noqa: E402
+import turns  # noqa: E402
 
 # Parts that are made of cells, and the fields of their keys.
 CELLS = {own.LIMIT: (own.limit_cells, own.FIELDS[own.LIMIT]),
          own.BOTH: (own.both_cells, own.FIELDS[own.BOTH]),
          own.RINGS: (own.ring_cells, own.FIELDS[own.RINGS]),
-         peers.PART: (peers.cells, peers.FIELDS),
-         own.LATENCY: (own.latency_cells, own.FIELDS[own.LATENCY]),
-         scale.QUEUES: (scale.queue_cells, scale.FIELDS)}
+         own.LATENCY: (own.latency_cells, own.FIELDS[own.LATENCY])}
+# Likewise, of groups.
+GROUPS = {peers.PART: (peers.groups, peers.FIELDS),
+          scale.QUEUES: (scale.queue_groups, scale.FIELDS)}
 PARTS = ("limit", "rings", "counts", "sizes", "peers", "latency", "tap", "queues",
          "ports")
 
@@ -73,14 +76,15 @@ def numbers(least, most):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__,
+    parser = argparse.ArgumentParser(prog="./dev bench",
+                                     description=__doc__ % (turns.LENGTH, turns.A_SECOND),
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true",
                         help="one short round of fewer sizes: whether it works, not how fast")
     parser.add_argument("--parts", type=words(PARTS), metavar="PART[,PART…]", default=PARTS,
                         help="default: all")
     parser.add_argument("--rounds", type=int, help="default 5")
-    parser.add_argument("--seconds", type=float, help="of each run; default 1")
+    parser.add_argument("--seconds", type=float, help="of each run, or for that many turns a round; default 1")
     parser.add_argument("--sizes", type=numbers(60, 65535), metavar="N[,N…]",
                         help="for limit and sizes; default %s" % ",".join(map(str, own.SIZES)))
     parser.add_argument("--peer-sizes", type=numbers(60, 1518), metavar="N[,N…]",
@@ -120,6 +124,7 @@ def fill_in(options):
     options.sizes = options.sizes or ((64, 1518) if quick else own.SIZES)
     options.peer_sizes = options.peer_sizes or ((64,) if quick else peers.SIZES)
     options.directions = options.directions or (report.WAYS if quick else peers.DIRECTIONS)
+    options.turns = turns.number_of(options.rounds, options.seconds)
     options.build = os.path.abspath(options.build)
     options.vioduct = os.environ["VIODUCT"] = os.path.join(options.build, "vioduct")
     options.bench_ring = os.path.join(options.build, "bench", "bench_ring")
@@ -162,10 +167,10 @@ def write_baseline(options, progress):
 
 # ---- Measuring --------------------------------------------------------------------------------
 
-def collect_cells(options, left_out):
-    """The cells of all parts wanted."""
+def collect(kinds, options, left_out):
+    """The cells, or groups, of all parts wanted."""
     found = []
-    for part, (make, _) in CELLS.items():
+    for part, (make, _) in kinds.items():
         if part not in options.parts:
             continue
         try:
@@ -225,8 +230,9 @@ def machine():
 
 
 def as_document(options, taken):
-    document = {"machine": machine(), "rounds": options.rounds, "seconds": options.seconds}
-    for part, (_, fields) in CELLS.items():
+    document = {"machine": machine(), "rounds": options.rounds, "seconds": options.seconds,
+                "turns": {"number": options.turns, "seconds": turns.LENGTH}}
+    for part, (_, fields) in {**CELLS, **GROUPS}.items():
         unit = "nanoseconds" if part == own.LATENCY else "mpps"
         rows = []
         for key, values in taken.samples.parts.get(part, {}).items():
@@ -286,8 +292,10 @@ def whole_parts(options, taken, progress):
 def run(options, progress):
     taken = Taken()
     taken.dpdk = {size: peers.dpdk_of(size, options.dpdk) for size in options.peer_sizes}
-    cells = collect_cells(options, taken.left_out)
-    measure.run_rounds(cells, options.rounds, taken.samples, taken.left_out, progress)
+    measure.run_rounds(collect(CELLS, options, taken.left_out), options.rounds, taken.samples,
+                       taken.left_out, progress)
+    turns.run_groups(collect(GROUPS, options, taken.left_out), options.turns, taken.samples,
+                     taken.left_out, progress)
     whole_parts(options, taken, progress)
     taken.targets = report.targets(taken)
     report.show(options, taken)

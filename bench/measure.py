@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What every part of the bench stands on: cells and rounds, medians, and children that speak JSON.
 
-A part that measures speed is made of cells. A cell runs once a round and gives one sample for each
-of its keys; all cells of all parts take their turn in every round, so that what else the machine
-does falls on all of them, and only ratios of medians are worth a look. A cell that fails is named
-and the rest goes on: half a table is better than none.
+A part that measures speed is made of cells, or of groups (turns.py). A cell runs once a round and
+gives one sample for each of its keys; all cells of all parts take their turn in every round, so that
+what else the machine does falls on all of them, and only ratios of medians are worth a look. A cell
+that fails is named and the rest goes on: half a table is better than none.
 """
 
 import json
@@ -75,6 +75,10 @@ class Progress:
         self.live = stream.isatty()
         self.began = self.shown = time.monotonic()
 
+    def begin(self):
+        """What is estimated begins here."""
+        self.began = time.monotonic()
+
     def show(self, text, done=None):
         """`done`: the fraction that is over, for an estimate of the rest."""
         now = time.monotonic()
@@ -96,6 +100,7 @@ class Progress:
 def run_rounds(cells, rounds, samples, left_out, progress):
     """Every cell once a round. A cell that failed is not tried again."""
     failed = set()
+    progress.begin()
     for number in range(rounds):
         for index, cell in enumerate(cells):
             if cell in failed:

@@ -7,6 +7,7 @@ import counts
 import own
 import report
 import side_by_side as peers
+import turns
 
 WIDTH, LEFT, RIGHT = 1100, 60, 30
 INK, FAINT, MARK = "#222", "#ddd", "#c0392b"
@@ -94,8 +95,9 @@ def ratios_panel(svg, samples, size, dpdk):
     if not groups:
         return
     height = 240
-    top = svg.panel("Throughput by that of DPDK's pair (driver/device), %d-byte frames%s" % (
-        size, report.as_told(dpdk, size)), height + 74)
+    top = svg.panel("Throughput by that of DPDK's pair (driver/device), %d-byte frames%s, medians of "
+                    "%s" % (size, report.as_told(dpdk, size), turns.told(samples, peers.PART)),
+                    height + 74)
     ratios = {combination: report.peer_ratios(samples, combination, size,
                                               directions=peers.DIRECTIONS)
               for combination in peers.OURS}

@@ -7,6 +7,7 @@ import counts
 import own
 import scale
 import side_by_side as peers
+import turns
 from measure import geomean
 
 WAYS = (peers.TO_DEVICE, peers.TO_DRIVER)
@@ -221,8 +222,8 @@ def peers_table(samples, dpdk):
     if not keys:
         return
     for size in sorted({key[0] for key in keys}):
-        title("Side by side, %d bytes%s: driver/device (Mpps, least-most, ratio to dpdk/dpdk)" % (
-            size, as_told(dpdk, size)))
+        title("Side by side, %d bytes%s: driver/device (Mpps, medians of %s, least-most, ratio to "
+              "dpdk/dpdk)" % (size, as_told(dpdk, size), turns.told(samples, peers.PART)))
         row("mode, direction", 39, peers.COMBINATIONS, 26)
         for mode, direction in dict.fromkeys((key[1], key[2]) for key in keys if key[0] == size):
             fields = []
@@ -275,7 +276,8 @@ def queues_table(samples):
     keys = samples.keys(scale.QUEUES)
     if not keys:
         return
-    title("Queue pairs on the same two cores, 64 bytes (Mpps; a frame's cost by that of one pair)")
+    title("Queue pairs on the same two cores, 64 bytes (Mpps, medians of %s; a frame's cost by that "
+          "of one pair)" % turns.told(samples, scale.QUEUES))
     row("pairs", 8, [text for way in scale.DIRECTIONS for text in (way, "cost")], 26)
     for pairs in sorted({key[0] for key in keys}):
         fields = []
@@ -310,8 +312,8 @@ def targets_table(found):
 
 
 def show(options, taken):
-    print("medians of %d interleaved rounds of %g s (least-most)" % (options.rounds,
-                                                                     options.seconds))
+    print("medians of %d interleaved rounds of %g s (least-most), where nothing else is said" % (
+        options.rounds, options.seconds))
     sizes_table(taken.samples)
     rings_table(taken.samples)
     counts_table(taken.counted)

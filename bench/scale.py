@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What many queue pairs cost, and many ports.
 
-Pairs: the same two cores serve 1 to 16 of them; a frame must not cost more. Ports: one process
+Pairs: the same two cores serve 1 to 16 of them, in turns (turns.py); a frame must not cost more. Ports: one process
 serves 1 to 64 devices, each with a driver that has brought its queues up and then fallen silent
 (it is stopped, so that it takes nothing from the machine). An idle port may cost memory only:
 processor time, context switches and system calls of the process are counted over some seconds. A
@@ -10,8 +10,7 @@ Memory is the anonymous part of Pss: program text is shared with every process t
 guest's memory is the guest's.
 """
 
-import ctypes
-import json
+import contextlib
 import os
 import re
 import shutil
@@ -20,105 +19,41 @@ import subprocess
 import tempfile
 import time
 
-from measure import MAC, Cell, LeftOut, one_line, run_json
+from children import Device, Driver, wait_for
+from measure import MAC, LeftOut, one_line
+from turns import Contender, Group, Running
 
 QUEUES = "queues"
 FIELDS = ("pairs", "direction")
 PAIRS = (1, 2, 4, 8, 16)
 PORTS = (1, 8, 64)
-DIRECTIONS = {"driver to device": ("txonly", "null,read=on"),
-              "device to driver": ("rxonly", "source,size=64")}
-PATIENCE = 30  # seconds to wait for anything
-
-_libc = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent():
-    """For children: nobody else would end one that is stopped."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-class Server:
-    """A `vioduct device` of ours, with a socket for each of its devices."""
-
-    def __init__(self, options, descriptions, core=None):
-        self.directory = tempfile.mkdtemp(prefix="vio-bench-", dir="/tmp")
-        self.sockets = []
-        arguments = [] if core is None else ["taskset", "-c", str(core)]
-        arguments += [options.vioduct, "device", "--json", "--workers", "1"]
-        for number, description in enumerate(descriptions):
-            self.sockets.append(os.path.join(self.directory, "s%d" % number))
-            arguments += ["--"] if number else []
-            arguments += ["--socket-path", self.sockets[-1], *map(str, description)]
-        self.log = open(os.path.join(self.directory, "log"), "w+")
-        self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=self.log, text=True,
-                                        preexec_fn=die_with_parent)
-        self.pid = self.process.pid
-
-    def __enter__(self):
-        wait_for(lambda: self.said().count("listening on") == len(self.sockets) or self.ended(),
-                 "the devices to listen")
-        return self
-
-    def said(self):
-        with open(self.log.name) as file:
-            return file.read()
-
-    def ended(self):
-        if self.process.poll() is not None:
-            raise LeftOut("vioduct device: " + one_line(self.said()))
-
-    def counters(self):
-        """What it counts, by device (SIGUSR1)."""
-        self.process.send_signal(signal.SIGUSR1)
-        text = self.process.stdout.readline()
-        while True:
-            try:
-                return json.loads(text)["devices"]
-            except ValueError:
-                line = self.process.stdout.readline()
-                if not line:
-                    raise LeftOut("vioduct device gives no counters") from None
-                text += line
-
-    def __exit__(self, *unused):
-        self.process.kill()
-        self.process.communicate()
-        self.log.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def wait_for(condition, what):
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > limit:
-            raise LeftOut("waited in vain for " + what)
-        time.sleep(0.01)
+# Mode of the driver, back end of the device, and what is counted.
+DIRECTIONS = {"driver to device": ("txonly", "null,read=on", "tx_packets"),
+              "device to driver": ("rxonly", "source,size=64", "rx_packets")}
 
 
 # ---- Queue pairs ------------------------------------------------------------------------------
 
-def queue_cells(options):
+def queue_groups(options):
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise LeftOut("queue pairs: one core only")
 
-    def measure(pairs, direction):
-        mode, backend = DIRECTIONS[direction]
-        device = ["--backend", backend, "--queue-pairs", pairs, "--mac", MAC]
-        with Server(options, [device], cores[1]) as server:
-            done = run_json(["taskset", "-c", cores[0], options.vioduct, "bench", "driver",
-                             "--via", "vhost-user:" + server.sockets[0], "--mode", mode,
-                             "--seconds", options.seconds, "--queue-pairs", pairs, "--json"])
-        return {(pairs, direction): done["mpps"]}
+    def start(stack, pairs, direction):
+        mode, backend, field = DIRECTIONS[direction]
+        device = stack.enter_context(Device(options.vioduct, [
+            ["--backend", backend, "--queue-pairs", pairs, "--mac", MAC]], cores[1]))
+        driver = stack.enter_context(Driver(options.vioduct, device.sockets[0], mode,
+                                            "--queue-pairs", pairs, core=cores[0]))
+        wait_for(lambda: driver.count(field)[0] > 0, "frames")
+        return Running((driver.pid, device.pid), lambda: driver.count(field))
 
-    def cell(pairs, direction):
-        return Cell(QUEUES, "%d pairs, %s" % (pairs, direction),
-                    lambda: measure(pairs, direction))
+    def contender(pairs, direction):
+        return Contender("%d pairs" % pairs, (pairs, direction),
+                         lambda stack: start(stack, pairs, direction))
 
-    return [cell(pairs, direction) for pairs in PAIRS for direction in DIRECTIONS]
+    return [Group(QUEUES, direction, [contender(pairs, direction) for pairs in PAIRS])
+            for direction in DIRECTIONS]
 
 
 # ---- Idle ports -------------------------------------------------------------------------------
@@ -172,48 +107,33 @@ def system_calls(pid, seconds):
     return after - before
 
 
-class Silent:
-    """Our drivers on every port of a server, each stopped once its queues are up."""
-
-    def __init__(self, options, server):
-        self.options, self.server, self.drivers = options, server, []
-
-    def __enter__(self):
-        try:
-            for number, path in enumerate(self.server.sockets):
-                self.drivers.append(subprocess.Popen(
-                    [self.options.vioduct, "bench", "driver", "--via", "vhost-user:" + path,
-                     "--mode", "rxonly", "--seconds", "3600", "--patience", "3600"],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL, preexec_fn=die_with_parent))
-                # A driver's first kick comes when all else is done.
-                wait_for(lambda: self.server.counters()[number]["queues"][0]["rx"]["kicks"] > 0,
-                         "a driver on port %d" % number)
-                self.drivers[-1].send_signal(signal.SIGSTOP)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *unused):
-        for driver in self.drivers:
-            driver.kill()
-            driver.wait()
+@contextlib.contextmanager
+def silent_drivers(options, device):
+    """Our drivers on every port of a device, each stopped once its queues are up."""
+    with contextlib.ExitStack() as drivers:
+        for number, path in enumerate(device.sockets):
+            driver = drivers.enter_context(Driver(options.vioduct, path, "rxonly"))
+            # A driver's first kick comes when all else is done.
+            wait_for(lambda: device.counters()[number]["queues"][0]["rx"]["kicks"] > 0,
+                     "a driver on port %d" % number)
+            driver.process.send_signal(signal.SIGSTOP)
+        yield
 
 
 def idle(options, ports, seconds):
     """{what: value} of a process with so many idle ports."""
-    with Server(options, [["--backend", "null"]] * ports) as server, Silent(options, server):
+    with Device(options.vioduct, [["--backend", "null"]] * ports) as device, \
+            silent_drivers(options, device):
         time.sleep(0.5)
-        spent, switched = processor_seconds(server.pid), switches(server.pid)
+        spent, switched = processor_seconds(device.pid), switches(device.pid)
         time.sleep(seconds)
         return {
             "ports": ports,
             "seconds": seconds,
-            "processor_seconds": processor_seconds(server.pid) - spent,
-            "context_switches": switches(server.pid) - switched,
-            "system_calls": system_calls(server.pid, seconds),
-            "own_kib": memory(server.pid),
+            "processor_seconds": processor_seconds(device.pid) - spent,
+            "context_switches": switches(device.pid) - switched,
+            "system_calls": system_calls(device.pid, seconds),
+            "own_kib": memory(device.pid),
         }
 
 

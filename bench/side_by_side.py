@@ -3,7 +3,9 @@
 
 Four role combinations (driver/device) over a real vhost-user socket between two processes, one
 queue pair of 1024 descriptors, the driver on one core and the device on another, polling, in five
-modes and each direction. dpdk/dpdk is what the others are compared with.
+modes and each direction. dpdk/dpdk is what the others are compared with. The four are up at the same
+time and take turns (turns.py). Our half of a pair is who is asked for the count, with the time;
+of DPDK's pair it is the driver.
 
 DPDK's halves come in two kinds:
 
@@ -24,11 +26,14 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 
+import children
 import dpdk_programs
-from measure import MAC, ROOT, Cell, LeftOut, one_line
+from measure import MAC, ROOT, LeftOut, one_line
+from turns import Contender, Group, Running
 
 PART = "peers"
 FIELDS = ("size", "mode", "direction", "combination")
@@ -45,11 +50,14 @@ TO_DEVICE, TO_DRIVER, ECHO = DIRECTIONS = ("driver to device", "device to driver
 COMBINATIONS = ("dpdk/dpdk", "dpdk/ours", "ours/dpdk", "ours/ours")
 OURS = COMBINATIONS[1:]
 SIZES = (64, 1518)
-SETTLE = 0.3
 
 # Direction: what each half does. Mode of our driver, back end of our device.
 OUR_DRIVER = {TO_DEVICE: "txonly", TO_DRIVER: "rxonly", ECHO: "echo"}
 OUR_DEVICE = {TO_DEVICE: "null,read=on", TO_DRIVER: "source,size=%d", ECHO: "loop"}
+
+# What is counted by a driver, ours or testpmd, and by our device: of which queue.
+BY_DRIVER = {TO_DEVICE: "tx_packets", TO_DRIVER: "rx_packets", ECHO: "rx_packets"}
+BY_DEVICE = {TO_DEVICE: "tx", TO_DRIVER: "rx", ECHO: "rx"}
 
 # Kinds of DPDK's halves, and what they do to a frame.
 TESTPMD, SAME_WORK = DPDK = ("testpmd", "same-work")
@@ -67,6 +75,13 @@ def dpdk_of(size, wanted=None):
     return wanted or (TESTPMD if size <= HARDLY_MORE else SAME_WORK)
 
 
+class Half:
+    """One that is up. `count()` returns frames and when there were so many, in nanoseconds."""
+
+    def __init__(self, pid, count):
+        self.pid, self.count = pid, count
+
+
 class Testpmds:
     """DPDK's halves as testpmd has them."""
 
@@ -75,33 +90,25 @@ class Testpmds:
 
     def __init__(self, testpmd):
         self.testpmd = testpmd
+        self.needed = testpmd.MEMORY_MIB
+
+    @contextlib.contextmanager
+    def _half(self, role, path, mode, options, size, direction):
+        with self.testpmd.Testpmd(role, path, mode, options, size,
+                                  eal=dpdk_programs.WIDEST) as half:
+            half.wait_ready().start()
+
+            def count():
+                frames = half.statistics()[BY_DRIVER[direction]]
+                return frames, time.monotonic_ns()  # it does not say when
+
+            yield Half(half.process.pid, count)
 
     def device(self, path, size, direction):
-        return self.testpmd.Testpmd("device", path, self.DEVICE[direction], packet_size=size,
-                                    eal=dpdk_programs.WIDEST)
+        return self._half("device", path, self.DEVICE[direction], "", size, direction)
 
-    @staticmethod
-    def wait_for_device(serving):
-        serving.wait_ready().start()
-
-    def driver(self, path, size, mode, direction, seconds):
-        with self.testpmd.Testpmd("driver", path, self.DRIVER[direction], MODES[mode][0], size,
-                                  eal=dpdk_programs.WIDEST) as driver:
-            driver.wait_ready().start()
-            field = "tx_packets" if direction == TO_DEVICE else "rx_packets"
-            measured = self.rate(lambda: driver.statistics()[field], seconds)
-            driver.stop()
-            driver.quit()
-        return measured
-
-    @staticmethod
-    def rate(counter, seconds):
-        """Mpps of a counter that is read twice."""
-        time.sleep(SETTLE)
-        first, start = counter(), time.monotonic()
-        time.sleep(seconds)
-        last, end = counter(), time.monotonic()
-        return (last - first) / (end - start) / 1e6
+    def driver(self, path, size, mode, direction):
+        return self._half("driver", path, self.DRIVER[direction], MODES[mode][0], size, direction)
 
 
 class Ends:
@@ -113,33 +120,33 @@ class Ends:
     def __init__(self, process, cpus, directory):
         self.process, self.cpus = process, cpus
         self.program = dpdk_programs.compile_program("ends", directory)
+        self.needed = dpdk_programs.MEMORY_MIB
 
     @contextlib.contextmanager
+    def _half(self, cpu, port, mode, size):
+        words = dpdk_programs.command(self.program, cpu, port, "--mode", mode, "--size", size)
+        field = "sent" if mode == "txonly" else "received"
+        try:
+            with self.process.Process(words) as half:
+                half.wait_for("^ready$", 30)
+
+                def count():
+                    start = len(half.stdout.text)
+                    half.signal(signal.SIGUSR1)
+                    answer = json.loads(half.wait_for("^{.*}$", 10, start=start).group())
+                    return answer[field], answer["ns"]
+
+                yield Half(half.pid, count)
+        finally:
+            dpdk_programs.forget(words)
+
     def device(self, path, size, direction):
-        words = dpdk_programs.command(self.program, self.cpus[1], dpdk_programs.device_port(path),
-                                      "--mode", self.DEVICE[direction], "--size", size)
-        try:
-            with self.process.Process(words) as serving:
-                yield serving
-        finally:
-            dpdk_programs.forget(words)
+        return self._half(self.cpus[1], dpdk_programs.device_port(path), self.DEVICE[direction],
+                          size)
 
-    @staticmethod
-    def wait_for_device(serving):
-        serving.wait_for("^ready$", 30)
-
-    def driver(self, path, size, mode, direction, seconds):
-        """Mpps that it reports of itself."""
-        words = dpdk_programs.command(
-            self.program, self.cpus[0], dpdk_programs.driver_port(path, MODES[mode][0]),
-            "--mode", self.DRIVER[direction], "--size", size, "--warm-up", SETTLE,
-            "--seconds", seconds)
-        try:
-            done = self.process.run(words, timeout=seconds + 60)
-        finally:
-            dpdk_programs.forget(words)
-        found = json.loads(done.stdout.strip().splitlines()[-1])
-        return found["packets"] / found["seconds"] / 1e6
+    def driver(self, path, size, mode, direction):
+        return self._half(self.cpus[0], dpdk_programs.driver_port(path, MODES[mode][0]),
+                          self.DRIVER[direction], size)
 
 
 class Peers:
@@ -167,57 +174,68 @@ class Peers:
             atexit.register(shutil.rmtree, directory, ignore_errors=True)
             self.halves[dpdk] = Ends(self.process, self.cpus, directory)
 
-    def our_driver(self, path, size, mode, direction, seconds):
-        """Mpps that our driver reports of itself."""
-        done = self.process.run(
-            ["taskset", "-c", self.cpus[0], self.paths.VIODUCT, "bench", "driver", "--via",
-             "vhost-user:" + path, "--mode", OUR_DRIVER[direction], "--seconds", seconds, "--size",
-             size, "--features", MODES[mode][1], "--json"], timeout=seconds + 60)
-        return json.loads(done.stdout)["mpps"]
+    def _find_memory(self, halves):
+        free = self.testpmd.free_mib()
+        if free < halves.needed:
+            raise LeftOut("%d MiB of huge pages are free, DPDK's half needs %d" % (
+                free, halves.needed))
 
-    def our_device(self, path, size, direction):
+    def _our_device(self, stack, size, direction):
         backend = OUR_DEVICE[direction]
-        return self.vioduct.Device(
-            ["--socket-path", path, "--mac", MAC, "--backend",
-             backend % size if "%" in backend else backend] +
-            (["--mtu", size - 14] if size > 1518 else []),
-            prefix=["taskset", "-c", str(self.cpus[1])])
+        device = stack.enter_context(children.Device(self.paths.VIODUCT, [
+            ["--mac", MAC, "--backend", backend % size if "%" in backend else backend]],
+            self.cpus[1]))
 
-    def measure(self, size, mode, direction, combination, seconds, dpdk=TESTPMD):
-        """Mpps; `dpdk`: the kind of its halves."""
+        def count():
+            answer = device.ask()
+            return (answer["devices"][0]["queues"][0][BY_DEVICE[direction]]["packets"],
+                    answer["ns"])
+
+        return Half(device.pid, count), device.sockets[0]
+
+    def _their_device(self, stack, halves, size, direction):
+        self._find_memory(halves)
+        directory = self.paths.scratch()
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        path = os.path.join(directory, "s")
+        return stack.enter_context(halves.device(path, size, direction)), path
+
+    def _our_driver(self, stack, path, size, mode, direction):
+        driver = stack.enter_context(children.Driver(
+            self.paths.VIODUCT, path, OUR_DRIVER[direction], "--size", size, "--features",
+            MODES[mode][1], core=self.cpus[0]))
+        return Half(driver.pid, lambda: driver.count(BY_DRIVER[direction]))
+
+    def start(self, stack, size, mode, direction, combination, dpdk=TESTPMD):
+        """Brings both halves up; `dpdk`: the kind of its."""
         driver, device = combination.split("/")
         theirs = self.halves[dpdk]
-        forwarding = self.halves[TESTPMD] if direction == ECHO else theirs
-        directory = self.paths.scratch()
-        path = os.path.join(directory, "s")
-        make = forwarding.device if device == "dpdk" else self.our_device
-        run = theirs.driver if driver == "dpdk" else self.our_driver
-        try:
-            with make(path, size, direction) as serving:
-                if device == "dpdk":
-                    forwarding.wait_for_device(serving)
-                else:
-                    serving.wait_listening()
-                mpps = run(path, size, mode, direction, seconds)
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
-        if mpps <= 0:
-            raise LeftOut("no frame arrived")
-        return mpps
+        if device == "ours":
+            serving, path = self._our_device(stack, size, direction)
+        else:
+            serving, path = self._their_device(
+                stack, self.halves[TESTPMD] if direction == ECHO else theirs, size, direction)
+        if driver == "ours":
+            driving = self._our_driver(stack, path, size, mode, direction)
+        else:
+            self._find_memory(theirs)
+            driving = stack.enter_context(theirs.driver(path, size, mode, direction))
+        count = serving.count if combination == "dpdk/ours" else driving.count
+        children.wait_for(lambda: count()[0] > 0, "frames")
+        return Running((driving.pid, serving.pid), count)
 
 
 def left_out(name, reason):
-    """A cell that says why others are missing."""
-    def measure():
+    """A group that says why others are missing."""
+    def start(stack):
         raise LeftOut(reason)
 
-    return Cell(PART, name, measure)
+    return Group(PART, name, [Contender("", None, start)])
 
 
-def cells_of(peers, options):
-    def cell(dpdk, *key):
-        return Cell(PART, "%d %s, %s, %s" % key,
-                    lambda: {key: peers.measure(*key, options.seconds, dpdk)})
+def groups_of(peers, options):
+    def contender(dpdk, *key):
+        return Contender(key[-1], key, lambda stack: peers.start(stack, *key, dpdk))
 
     found, missing = [], {}
     for size in options.peer_sizes:
@@ -227,11 +245,13 @@ def cells_of(peers, options):
         except LeftOut as reason:
             missing.setdefault(str(reason), []).append(str(size))
             continue
-        found += [cell(dpdk, size, mode, direction, combination) for mode in options.modes
-                  for direction in options.directions for combination in COMBINATIONS]
+        found += [Group(PART, "%d %s, %s" % (size, mode, direction),
+                        [contender(dpdk, size, mode, direction, combination)
+                         for combination in COMBINATIONS])
+                  for mode in options.modes for direction in options.directions]
     return found + [left_out("%s bytes" % ",".join(sizes), reason)
                     for reason, sizes in missing.items()]
 
 
-def cells(options):
-    return cells_of(Peers(), options)
+def groups(options):
+    return groups_of(Peers(), options)

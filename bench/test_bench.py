@@ -6,16 +6,20 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
+import unittest.mock
 import xml.dom.minidom
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import bench  # noqa: E402
+import children  # noqa: E402
 import counts  # noqa: E402
 import dpdk_programs  # noqa: E402
 import measure  # noqa: E402
@@ -23,6 +27,7 @@ import own  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
 import side_by_side as peers  # noqa: E402
+import turns  # noqa: E402
 
 # Names are written out once; a callee's inclusive cost follows `calls=` and is not the caller's
 # own; a function without an fl= line of its own is in the file of the one before.
@@ -118,20 +123,192 @@ class Reading(unittest.TestCase):
         self.assertIsNone(options.dpdk)
         self.assertEqual(bench.parse(["--dpdk", "same-work"]).dpdk, peers.SAME_WORK)
 
+    def test_turns_follow_rounds_and_seconds(self):
+        self.assertEqual([bench.parse(words).turns for words in (
+            [], ["--rounds", "10"], ["--seconds", "0.5"], ["--quick"])], [20, 40, 10, 2])
+
+
+def run_groups(groups, number):
+    """Without waiting. Returns samples and what was left out."""
+    samples, left_out = measure.Samples(), []
+    with open(os.devnull, "w") as nowhere, unittest.mock.patch.multiple(
+            turns, SETTLE=0, LENGTH=0):
+        turns.run_groups(groups, number, samples, left_out, measure.Progress(nowhere))
+    return samples, left_out
+
+
+def state_of(pid):
+    """One letter, or None when there is no such process."""
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return None
+
+
+class FakePairs:
+    """Contenders of two processes that do nothing. What happens when one of them is asked is noted,
+    and who was stopped then."""
+
+    def __init__(self, names, broken=(), on_count=None):
+        self.pids, self.asked, self.stopped, self.frames, self.ns = {}, [], [], 0, 0
+        self.broken, self.on_count = broken, on_count
+        self.group = turns.Group("fake", "pairs", [
+            turns.Contender(name, (name,), lambda stack, name=name: self.start(stack, name))
+            for name in names])
+
+    def start(self, stack, name):
+        self.pids[name] = [stack.enter_context(children.Child(
+            "sleep", lambda _: ["sleep", "1000"])).pid for _ in range(2)]
+        if name in self.broken:
+            raise measure.LeftOut("no memory")
+        return turns.Running(self.pids[name], lambda: self.count(name))
+
+    def count(self, name):
+        self.asked.append(name)
+        self.stopped.append({other for other, pids in self.pids.items()
+                             if {state_of(pid) for pid in pids} == {"T"}})
+        self.frames += 1
+        if self.on_count:
+            self.on_count(name, self.asked.count(name))
+        self.ns += 1
+        return self.frames, self.ns
+
+    def left(self):
+        return [pid for pids in self.pids.values() for pid in pids if state_of(pid)]
+
+
+class Turns(unittest.TestCase):
+    def test_all_take_turns_in_an_order_that_alternates(self):
+        fake = FakePairs("ABCD")
+        samples, left_out = run_groups([fake.group], 4)
+        # Each is asked twice in a turn.
+        self.assertEqual("".join(fake.asked[::2]), "ABCD" "DCBA" "ABCD" "DCBA")
+        self.assertEqual(fake.asked[::2], fake.asked[1::2])
+        self.assertEqual({key: len(values) for key, values in samples.parts["fake"].items()},
+                         {(name,): 4 for name in "ABCD"})
+        self.assertEqual(left_out, [])
+
+    def test_only_who_has_the_turn_runs(self):
+        fake = FakePairs("ABC")
+        run_groups([fake.group], 2)
+        for name, stopped in zip(fake.asked, fake.stopped):
+            self.assertEqual(stopped, set("ABC") - {name})
+
+    def test_one_that_fails_is_left_out_and_the_others_go_on(self):
+        def fail(name, number):
+            if (name, number) == ("C", 4):
+                raise measure.LeftOut("no answer")
+
+        fake = FakePairs("ABCD", broken="B", on_count=fail)
+        samples, left_out = run_groups([fake.group], 4)
+        self.assertEqual("".join(fake.asked[::2]), "ACD" "DCA" "AD" "DA")
+        self.assertEqual({key: len(values) for key, values in samples.parts["fake"].items()},
+                         {("A",): 4, ("C",): 1, ("D",): 4})
+        self.assertEqual(left_out, ["fake pairs, B: no memory", "fake pairs, C: no answer"])
+        self.assertEqual(fake.left(), [])
+
+    def test_a_turn_in_which_nothing_arrives_lasts_longer(self):
+        def hold(name, number):
+            if number in (1, 2, 3):
+                fake.frames = 7
+
+        fake = FakePairs("A", on_count=hold)
+        samples, left_out = run_groups([fake.group], 2)
+        # One frame in three steps of the clock, then one in one.
+        self.assertEqual(samples.parts["fake"], {("A",): [1e3 / 3, 1e3]})
+        self.assertEqual((left_out, len(fake.asked)), ([], 6))
+
+    def test_one_that_dies_or_moves_nothing_is_left_out(self):
+        def harm(name, number):
+            if name == "A":
+                os.kill(fake.pids["A"][1], signal.SIGKILL)
+            if name == "B":
+                fake.frames, fake.ns = 0, fake.ns + turns.PATIENCE * 5e8
+
+        fake = FakePairs("ABC", on_count=harm)
+        samples, left_out = run_groups([fake.group], 2)
+        self.assertEqual(left_out, ["fake pairs, A: a process has ended",
+                                    "fake pairs, B: no frame arrived in 2 s"])
+        self.assertEqual(samples.keys("fake"), [("C",)])
+        self.assertEqual(fake.left(), [])
+
+    def test_nothing_is_left_running(self):
+        def interrupt(name, number):
+            if (name, number) == ("B", 2):
+                raise KeyboardInterrupt
+
+        fake = FakePairs("ABC")
+        run_groups([fake.group], 2)
+        self.assertEqual((len(fake.pids), fake.left()), (3, []))
+        fake = FakePairs("ABC", on_count=interrupt)
+        with self.assertRaises(KeyboardInterrupt):
+            run_groups([fake.group], 2)
+        self.assertEqual((len(fake.pids), fake.left()), (3, []))
+
+
+ASKED = """
+import signal, sys, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+print('{"n": 1, "ns": 5}', flush=True)
+while True:
+    signal.sigwait([signal.SIGUSR1])
+    print('{"n": 2, "ns": %d}' % time.monotonic_ns(), flush=True)
+"""
+
+STOPPED = """
+import os, signal, sys, time
+sys.dont_write_bytecode = True
+sys.path.insert(0, %r)
+import children
+child = children.Child("sleep", lambda _: ["sleep", "1000"])
+os.kill(child.pid, signal.SIGSTOP)
+print(child.directory, child.pid, flush=True)
+signal.pause()
+"""
+
+
+class Children(unittest.TestCase):
+    def test_a_question_before_it_listens_harms_nothing_and_old_answers_are_none(self):
+        with children.Child("fake", lambda _: [sys.executable, "-c", ASKED]) as child:
+            asked = time.monotonic_ns()
+            answer = child.ask()
+        self.assertEqual(answer["n"], 2)
+        self.assertGreater(answer["ns"], asked)
+
+    def test_who_ends_is_told_with_its_last_words(self):
+        with children.Child("fake", lambda _: ["sh", "-c", "echo too bad >&2"]) as child:
+            with self.assertRaisesRegex(measure.LeftOut, "^fake: too bad$"):
+                child.ask()
+
+    def test_a_stopped_one_dies_with_its_parent(self):
+        parent = subprocess.Popen([sys.executable, "-c", STOPPED % os.path.dirname(
+            os.path.abspath(__file__))], stdout=subprocess.PIPE, text=True)
+        directory, pid = parent.stdout.readline().split()
+        self.addCleanup(shutil.rmtree, directory)
+        parent.kill()
+        parent.communicate()
+        children.wait_for(lambda: state_of(int(pid)) in (None, "Z"), "its end")
+
 
 class FakePeers:
     """Where only testpmd is to be had, unless more is told."""
 
     def __init__(self, kinds=(peers.TESTPMD,)):
-        self.kinds, self.measured = kinds, []
+        self.kinds, self.started, self.ns = kinds, [], 0
 
     def provide(self, dpdk):
         if dpdk not in self.kinds:
             raise measure.LeftOut("DPDK's headers: none")
 
-    def measure(self, size, mode, direction, combination, seconds, dpdk):
-        self.measured.append((size, dpdk))
-        return 1
+    def start(self, stack, size, mode, direction, combination, dpdk):
+        self.started.append((size, dpdk))
+        return turns.Running((), self.count)
+
+    def count(self):
+        self.ns += 1
+        return self.ns, self.ns
 
 
 class Halves(unittest.TestCase):
@@ -139,25 +316,23 @@ class Halves(unittest.TestCase):
 
     OPTIONS = ("--peer-sizes", "64,65,1518", "--modes", "split", "--directions", "echo")
 
-    def run_cells(self, fake, *options):
-        samples, left_out = measure.Samples(), []
-        cells = peers.cells_of(fake, bench.parse([*self.OPTIONS, *options]))
-        with open(os.devnull, "w") as nowhere:
-            measure.run_rounds(cells, 1, samples, left_out, measure.Progress(nowhere))
-        self.assertEqual(len(samples.keys(peers.PART)), len(fake.measured))
-        return set(fake.measured), left_out
+    def run_groups(self, fake, *options):
+        groups = peers.groups_of(fake, bench.parse([*self.OPTIONS, *options]))
+        samples, left_out = run_groups(groups, 1)
+        self.assertEqual(len(samples.keys(peers.PART)), len(fake.started))
+        return set(fake.started), left_out
 
     def test_frames_that_testpmd_leaves_mostly_untouched_are_for_the_same_work(self):
-        self.assertEqual(self.run_cells(FakePeers(peers.DPDK)), (
+        self.assertEqual(self.run_groups(FakePeers(peers.DPDK)), (
             {(64, "testpmd"), (65, "same-work"), (1518, "same-work")}, []))
 
     def test_the_kind_can_be_chosen(self):
         for kind in peers.DPDK:
-            self.assertEqual(self.run_cells(FakePeers(peers.DPDK), "--dpdk", kind),
+            self.assertEqual(self.run_groups(FakePeers(peers.DPDK), "--dpdk", kind),
                              ({(size, kind) for size in (64, 65, 1518)}, []))
 
     def test_without_headers_one_line_says_so_and_the_rest_goes_on(self):
-        self.assertEqual(self.run_cells(FakePeers()), (
+        self.assertEqual(self.run_groups(FakePeers()), (
             {(64, "testpmd")}, ["peers 65,1518 bytes: DPDK's headers: none"]))
 
     def test_the_table_says_what_was_done_to_frames(self):

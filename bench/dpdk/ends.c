@@ -5,7 +5,6 @@
  * that it hardly touches, which tells nothing of what they cost to somebody who has a use for them.
  *
  *	ends EAL-OPTION… --vdev net_virtio_user0,path=SOCKET,… -- --mode MODE [--size N]
- *	     [--warm-up S] [--seconds S]
  *	ends EAL-OPTION… --vdev net_vhost0,iface=SOCKET,… -- (likewise)
  *
  *	txonly  sends as fast as the ring takes frames
@@ -23,10 +22,9 @@
  * matter that a received frame, which has been copied out of the guest's memory already, is copied
  * once more from cache to cache.
  *
- * Prints "ready" once the port is up: a device listens then. Measures after a warm-up that begins
- * with the first frame; with --seconds it ends by itself, else at SIGTERM or SIGINT. Prints one JSON
- * object: how many frames were sent (txonly) or received in how many seconds. A sent frame is one
- * that the ring has taken.
+ * Prints "ready" once the port is up: a device listens then. Goes on until SIGTERM or SIGINT. On
+ * SIGUSR1 it prints one JSON object on a line: how many frames were sent and received so far, and
+ * when, by the monotonic clock. A sent frame is one that the ring has taken.
  *
  * bench/side_by_side.py runs it, compiled by bench/dpdk_programs.py.
  */
@@ -54,7 +52,6 @@
 #define PAUSES	       16  /* well under a microsecond */
 #define WINDOW	       (PORT_RING_SIZE * 3 / 4)
 #define SIZE_MAX_FRAME 1518
-#define PATIENCE       (10 * SECOND)
 
 struct ends {
 	struct rte_mempool *pool;
@@ -66,15 +63,13 @@ struct ends {
 	unsigned num_made, num_next;
 	uint64_t sent, received;
 	uint64_t under_way; /* echo: sent and not back */
+	uint64_t moved;	    /* the moment of the last look that found that something did */
 	uint64_t sum;	    /* keeps the reading of frames from being optimised away */
 	uint8_t copy[UINT16_MAX] vio_cacheline; /* what a receiver has of a frame */
-	uint64_t warm_up, length;		/* ns; length 0: until a signal */
-	uint64_t moved, warm;			/* moments; 0: not yet */
-	uint64_t begun, last;			/* the first and last look of the measurement, */
-	uint64_t counted_then, counted;		/* and the frames until then */
 };
 
-static volatile sig_atomic_t ending;
+/* Signals that have come. */
+static volatile sig_atomic_t ending, asked, continued;
 
 /* ------------------------------------------------------------------------------------------
  * Both ways
@@ -212,45 +207,42 @@ static unsigned echo_burst(struct ends *ends)
 struct mode {
 	const char *name;
 	unsigned (*burst)(struct ends *ends); /* returns what moved */
-	bool counts_sent;
 };
 
 static const struct mode modes[] = {
-	{ "txonly", send_burst, true },
-	{ "rxonly", receive_burst, false },
-	{ "echo", echo_burst, false },
+	{ "txonly", send_burst },
+	{ "rxonly", receive_burst },
+	{ "echo", echo_burst },
 };
 
 /* ------------------------------------------------------------------------------------------
- * The measurement
+ * The loop
  */
-
-/* Looks at the clock. Returns whether to go on. */
-static bool look(struct ends *ends, const struct mode *mode, bool moved)
+static void answer(const struct ends *ends)
 {
-	const uint64_t now = port_now(), count = mode->counts_sent ? ends->sent : ends->received;
+	asked = 0;
+	printf("{\"sent\":%" PRIu64 ",\"received\":%" PRIu64 ",\"ns\":%" PRIu64 "}\n", ends->sent,
+	       ends->received, port_now());
+	fflush(stdout);
+}
 
-	if (moved || !ends->moved)
+/* Looks at the clock and at signals. */
+static void look(struct ends *ends, bool moved)
+{
+	uint64_t now = port_now();
+
+	if (moved)
 		ends->moved = now;
+	/* Who was stopped has not waited. A stop before this is seen here; what was read of the
+	 * clock may be older than it. */
+	while (continued) {
+		continued = 0;
+		ends->moved = now = port_now();
+	}
+	if (asked)
+		answer(ends);
 	if (now - ends->moved >= SECOND / 5)
 		ends->under_way = 0; /* a device lost some: they will not come any more */
-	if (!ends->warm) {
-		if (moved)
-			ends->warm = now + ends->warm_up;
-	} else if (!ends->begun) {
-		if (now >= ends->warm) {
-			ends->begun = ends->last = now;
-			ends->counted_then = ends->counted = count;
-		}
-	} else {
-		ends->last = now;
-		ends->counted = count;
-	}
-	if (!ends->length)
-		return true;
-	if (now - ends->moved >= PATIENCE)
-		rte_exit(1, "ends: nothing moves for %u seconds\n", (unsigned)(PATIENCE / SECOND));
-	return !ends->begun || now - ends->begun < ends->length;
 }
 
 static void loop(struct ends *ends, const struct mode *mode)
@@ -258,7 +250,7 @@ static void loop(struct ends *ends, const struct mode *mode)
 	bool moved;
 	unsigned i, j;
 
-	do {
+	while (!ending) {
 		moved = false;
 		for (i = 0; i < TURNS; i++) {
 			if (mode->burst(ends)) {
@@ -269,7 +261,8 @@ static void loop(struct ends *ends, const struct mode *mode)
 			for (j = 0; j < PAUSES; j++)
 				vio_cpu_relax();
 		}
-	} while (look(ends, mode, moved) && !ending);
+		look(ends, moved);
+	}
 	/* Not optimised away. */
 	__asm__ volatile("" : : "g"(ends->sum));
 }
@@ -279,8 +272,12 @@ static void loop(struct ends *ends, const struct mode *mode)
  */
 static void on_signal(int number)
 {
-	(void)number;
-	ending = 1;
+	if (number == SIGUSR1)
+		asked = 1;
+	else if (number == SIGCONT)
+		continued = 1;
+	else
+		ending = 1;
 }
 
 static const struct mode *find_mode(const char *name)
@@ -296,28 +293,18 @@ static const struct mode *find_mode(const char *name)
 static const struct mode *parse(int argc, char **argv, int at, struct ends *ends)
 {
 	const struct mode *mode = NULL;
-	double seconds = 0, warm_up = 0;
 
 	for (; at + 1 < argc; at += 2) {
 		if (strcmp(argv[at], "--mode") == 0)
 			mode = find_mode(argv[at + 1]);
 		else if (strcmp(argv[at], "--size") == 0)
 			ends->size = (uint32_t)strtoul(argv[at + 1], NULL, 0);
-		else if (strcmp(argv[at], "--warm-up") == 0)
-			warm_up = strtod(argv[at + 1], NULL);
-		else if (strcmp(argv[at], "--seconds") == 0)
-			seconds = strtod(argv[at + 1], NULL);
 		else
 			break;
 	}
-	if (at != argc || !mode || seconds < 0 || warm_up < 0 || ends->size < BENCH_SIZE_MIN ||
-	    ends->size > SIZE_MAX_FRAME)
-		rte_exit(2,
-			 "ends: expected --mode txonly|rxonly|echo [--size %d to %d] "
-			 "[--warm-up S] [--seconds S]\n",
+	if (at != argc || !mode || ends->size < BENCH_SIZE_MIN || ends->size > SIZE_MAX_FRAME)
+		rte_exit(2, "ends: expected --mode txonly|rxonly|echo [--size %d to %d]\n",
 			 BENCH_SIZE_MIN, SIZE_MAX_FRAME);
-	ends->warm_up = (uint64_t)(warm_up * (double)SECOND);
-	ends->length = (uint64_t)(seconds * (double)SECOND);
 	return mode;
 }
 
@@ -328,13 +315,13 @@ int main(int argc, char **argv)
 
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
+	signal(SIGUSR1, on_signal);
+	signal(SIGCONT, on_signal);
 	ends.pool = port_open(&ends.shared);
+	ends.moved = port_now();
 	printf("ready\n");
 	fflush(stdout);
 	loop(&ends, mode);
-	printf("{\"mode\":\"%s\",\"size\":%" PRIu32 ",\"packets\":%" PRIu64 ",\"seconds\":%.6f}\n",
-	       mode->name, ends.size, ends.counted - ends.counted_then,
-	       (double)(ends.last - ends.begun) / 1e9);
 	rte_pktmbuf_free_bulk(ends.made, ends.num_made);
 	rte_pktmbuf_free_bulk(ends.next, ends.num_next);
 	port_close();

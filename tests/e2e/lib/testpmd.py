@@ -19,6 +19,7 @@ from .process import Process, run
 PAGE_MIB = 2
 WANTED_PAGES = 1024
 PAGES_FILE = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+FREE_FILE = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
 MOUNT = "/dev/hugepages"
 MEMORY_MIB = 256
 
@@ -52,9 +53,14 @@ def _reserve(pages):
         handle.write(str(pages))
 
 
-def _pages():
-    with open(PAGES_FILE) as handle:
+def _pages(file=PAGES_FILE):
+    with open(file) as handle:
         return int(handle.read())
+
+
+def free_mib():
+    """Of huge pages that nobody uses."""
+    return _pages(FREE_FILE) * PAGE_MIB
 
 
 def _available_mib():
