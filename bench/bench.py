@@ -3,9 +3,9 @@
 """./dev bench: measures everything that can be measured here, says what it left out.
 
 Machines are shared and noisy, so an absolute figure means little: everything is run in turns, round
-by round, and looked at as ratios of medians in one run. In peers and queues, what is compared is up at
-the same time, and takes turns of %g s: %d for each second of each round, 20 by default. Instructions
-per frame are the repeatable second witness.
+by round, and looked at as ratios of medians in one run. In peers and queues, what is compared is up
+at the same time, and takes turns of %g s: %d for each second of each round, 20 by default.
+Instructions per frame are the repeatable second witness.
 
 parts:
   limit    what two cores hand over at best, by size of frame

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What many queue pairs cost, and many ports.
 
-Pairs: the same two cores serve 1 to 16 of them, in turns (turns.py); a frame must not cost more. Ports: one process
-serves 1 to 64 devices, each with a driver that has brought its queues up and then fallen silent
-(it is stopped, so that it takes nothing from the machine). An idle port may cost memory only:
-processor time, context switches and system calls of the process are counted over some seconds. A
-thread that never switches makes no system call that waits; strace, where it is, sees the others.
-Memory is the anonymous part of Pss: program text is shared with every process that runs it, and the
-guest's memory is the guest's.
+Pairs: the same two cores serve 1 to 16 of them, in turns (turns.py); a frame must not cost more.
+Ports: one process serves 1 to 64 devices, each with a driver that has brought its queues up and then
+fallen silent (it is stopped, so that it takes nothing from the machine). An idle port may cost
+memory only: processor time, context switches and system calls of the process are counted over some
+seconds. A thread that never switches makes no system call that waits; strace, where it is, sees the
+others. Memory is the anonymous part of Pss: program text is shared with every process that runs it,
+and the guest's memory is the guest's.
 """
 
 import contextlib

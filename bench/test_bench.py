@@ -228,7 +228,7 @@ class Turns(unittest.TestCase):
 
         fake = FakePairs("ABC", on_count=harm)
         samples, left_out = run_groups([fake.group], 2)
-        self.assertEqual(left_out, ["fake pairs, A: a process has ended",
+        self.assertEqual(left_out, ["fake pairs, A: the device has ended",
                                     "fake pairs, B: no frame arrived in 2 s"])
         self.assertEqual(samples.keys("fake"), [("C",)])
         self.assertEqual(fake.left(), [])
@@ -335,6 +335,12 @@ class Halves(unittest.TestCase):
         self.assertEqual(self.run_groups(FakePeers()), (
             {(64, "testpmd")}, ["peers 65,1518 bytes: DPDK's headers: none"]))
 
+    def test_without_memory_for_one_more_the_reason_says_how_much_there_is(self):
+        short = peers.Peers.__new__(peers.Peers)
+        short.testpmd = unittest.mock.Mock(MEMORY_MIB=256, free_mib=lambda: 100)
+        with self.assertRaisesRegex(measure.LeftOut, "^100 MiB .* needs 256$"):
+            short._find_memory(peers.Testpmds(short.testpmd))
+
     def test_the_table_says_what_was_done_to_frames(self):
         samples = samples_of({})
         for kind in peers.DPDK:
@@ -342,6 +348,7 @@ class Halves(unittest.TestCase):
                 report.peers_table(samples, {64: kind})
             for other in peers.DPDK:
                 self.assertEqual(peers.WORK[other] in printed.getvalue(), other == kind)
+            self.assertIn("medians of 3 turns of 0.08 s", printed.getvalue())
 
     def test_targets_are_named_for_the_work(self):
         found = report.half_targets(samples_of({}), {64: peers.SAME_WORK})

@@ -2,11 +2,11 @@
 """What is compared is up at the same time and takes very short turns.
 
 A machine's cores change their speed for seconds at a time, so that whoever is measured for a while
-and then ended is measured by luck. A *group* is a set of contenders that are compared with each other:
-a driver and its device each. All of them are started once; between its turns a contender is stopped,
-the driver first, and continued for each, the device first. Every round gives each one turn, in an
-order that is reversed from round to round. A turn gives one sample: frames by the time between two
-readings of the same counter, after a moment in which caches get warm.
+and then ended is measured by luck. A *group* is a set of contenders that are compared with each
+other: a driver and its device each. All of them are started once; between its turns a contender is
+stopped, the driver first, and continued for each, the device first. Every round gives each one turn,
+in an order that is reversed from round to round. A turn gives one sample: frames by the time between
+two readings of the same counter, after a moment in which caches get warm.
 
 A contender that fails is named and ended, and the others go on.
 """
@@ -48,10 +48,10 @@ class Running:
         """Returns when nothing of it runs any more."""
         for pid in self.pids:
             os.kill(pid, signal.SIGSTOP)
-        for pid in self.pids:
+        for name, pid in zip(("driver", "device"), self.pids):
             state = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             if state.si_code != os.CLD_STOPPED:
-                raise LeftOut("a process has ended")
+                raise LeftOut("the %s has ended" % name)
 
     def resume(self):
         for pid in reversed(self.pids):
