@@ -36,6 +36,12 @@
 	 vio_feature(VIO_NET_F_GUEST_HDRLEN) | vio_feature(VIO_F_RING_PACKED) | \
 	 vio_feature(VIO_F_IN_ORDER))
 
+/* Without any of these the header of a frame to send has nothing to ask for. */
+#define TX_ASKS                                                                \
+	(vio_feature(VIO_NET_F_CSUM) | vio_feature(VIO_NET_F_GSO) |            \
+	 vio_feature(VIO_NET_F_HOST_TSO4) | vio_feature(VIO_NET_F_HOST_TSO6) | \
+	 vio_feature(VIO_NET_F_HOST_UFO) | vio_feature(VIO_NET_F_HOST_USO))
+
 /* Which feature lets the guest be handed which offload of the back end. */
 static const struct {
 	uint32_t offload;
@@ -223,6 +229,7 @@ static void derive(struct vio_device *dev)
 	dev->features = dev->accepted.w[0];
 	dev->hdr_size = (uint32_t)vio_net_hdr_size(dev->accepted);
 	dev->mergeable = vio_features_test(dev->accepted, VIO_NET_F_MRG_RXBUF);
+	dev->tx_asks = (dev->features & TX_ASKS) != 0;
 	dev->soft = all & ~have;
 }
 

@@ -74,6 +74,7 @@ struct vio_device {
 	uint32_t hdr_size; /* of the net header, from accepted */
 	uint32_t soft;	   /* VIO_OFFLOAD_* that the back end lacks: done here */
 	bool mergeable;
+	bool tx_asks;	     /* a header of a frame to send may ask for something */
 	unsigned pairs_used; /* that the back end was told of; 0: none yet */
 	bool big_endian;     /* a legacy driver on a big-endian guest */
 

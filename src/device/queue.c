@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define KEPT_BACK   64	/* buffers; twice what DPDK's driver leaves in its ring */
-#define STREAM_LAPS 4	/* of the ring, without a lull: then it is a stream */
+#define KEPT_BACK   64	 /* buffers; twice what DPDK's driver leaves in its ring */
+#define STREAM_LAPS 4	 /* of the ring, without a lull: then it is a stream */
 #define LULL_TURNS  1024 /* without a buffer: some 50 microseconds, polling */
 
 /*

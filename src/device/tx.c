@@ -19,8 +19,9 @@
  * A turn's budget counts segments like frames: they are as much work, and other pairs wait for the
  * end of it. A frame that was begun is finished all the same, unless the back end is busy.
  *
- * The net header is copied out of guest memory once and judged in the copy. The payload is not
- * judged at all: whatever the guest does to it meanwhile is its own affair.
+ * The net header is copied out of guest memory once and judged in the copy. With a driver that may ask
+ * for nothing it is not looked at, and its line stays with that driver, which may be the slower half.
+ * The payload is not judged at all: whatever the guest does to it meanwhile is its own affair.
  */
 #include "device/device.h"
 
@@ -129,7 +130,9 @@ static vio_noinline int judge(const struct vio_device *dev, struct vio_tx_scratc
 	frame->iov = iov;
 	frame->iovcnt = chain->out_num;
 	frame->len = chain->out_len - hs;
-	if (vio_likely(iov->len >= hs))
+	if (!dev->tx_asks)
+		memset(&frame->meta, 0, sizeof(frame->meta));
+	else if (vio_likely(iov->len >= hs))
 		vio_net_hdr_decode(iov->base, hs, dev->big_endian, &frame->meta);
 	else {
 		/* Any split is legal, a byte a piece too (virtio 1.4, 2.7.4.1; assertion 6). */
@@ -151,12 +154,13 @@ static vio_noinline int judge(const struct vio_device *dev, struct vio_tx_scratc
 	return ret;
 }
 
-/* Asks for the header of a chain, and for the beginning of its frame. */
-static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs)
+/* Asks for the header of a chain if it is going to be read, and for the beginning of its frame. */
+static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs, bool asks)
 {
 	const struct vio_iov *iov = chain->iov;
 
-	vio_prefetch_read(iov->base);
+	if (asks)
+		vio_prefetch_read(iov->base);
 	if (vio_likely(chain->out_num == 1))
 		vio_prefetch_read((const char *)iov->base + hs);
 	else if (chain->out_num > 1)
@@ -166,7 +170,7 @@ static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs
 /* What nearly all frames are: one piece with a header that asks for nothing. Fills @frame in from
  * @chain, and returns the bytes of it; 0: it is something else. */
 static vio_always_inline uint32_t take_plain(struct vio_frame *frame, const struct vio_chain *chain,
-					     uint32_t hs)
+					     uint32_t hs, bool asks)
 {
 	const uint32_t len = chain->out_len - hs;
 	struct vio_iov *iov = chain->iov;
@@ -174,7 +178,7 @@ static vio_always_inline uint32_t take_plain(struct vio_frame *frame, const stru
 	/* A length below the smallest wraps to one above the largest. */
 	if (vio_unlikely(chain->out_num != 1 ||
 			 len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN ||
-			 !vio_net_hdr_plain(iov->base)))
+			 (asks && !vio_net_hdr_plain(iov->base))))
 		return 0;
 	iov->base = (uint8_t *)iov->base + hs;
 	iov->len = len;
@@ -188,9 +192,10 @@ static vio_always_inline uint32_t take_plain(struct vio_frame *frame, const stru
  * needs is asked for on the way, a chain of it with each that is judged: all at once would be more
  * than a core can have under way, and it would stand still.
  */
-static vio_noinline unsigned judge_plain(struct vio_tx_scratch *tx,
-					 const struct vio_tx_burst *burst,
-					 const struct vio_tx_burst *next, unsigned i, uint32_t hs)
+static vio_always_inline unsigned judge_alike(struct vio_tx_scratch *tx,
+					      const struct vio_tx_burst *burst,
+					      const struct vio_tx_burst *next, unsigned i,
+					      uint32_t hs, const bool asks)
 {
 	const unsigned begin = i, n = burst->n, both = vio_min(n, next->n);
 	const struct vio_chain *chain = &burst->chains[i], *asked = &next->chains[i];
@@ -199,14 +204,14 @@ static vio_noinline unsigned judge_plain(struct vio_tx_scratch *tx,
 	uint64_t bytes = 0;
 
 	for (; i < both; i++) {
-		ask_for(asked++, hs);
-		len = take_plain(frame++, chain++, hs);
+		ask_for(asked++, hs, asks);
+		len = take_plain(frame++, chain++, hs, asks);
 		if (vio_unlikely(len == 0))
 			break;
 		bytes += len;
 	}
 	for (; i < n && len != 0; i++) {
-		len = take_plain(frame++, chain++, hs);
+		len = take_plain(frame++, chain++, hs, asks);
 		if (vio_unlikely(len == 0))
 			break;
 		bytes += len;
@@ -219,6 +224,21 @@ static vio_noinline unsigned judge_plain(struct vio_tx_scratch *tx,
 	return i;
 }
 
+static vio_noinline unsigned judge_plain(struct vio_tx_scratch *tx,
+					 const struct vio_tx_burst *burst,
+					 const struct vio_tx_burst *next, unsigned i, uint32_t hs)
+{
+	return judge_alike(tx, burst, next, i, hs, true);
+}
+
+/* Of frames whose headers may ask for nothing. */
+static vio_noinline unsigned judge_silent(struct vio_tx_scratch *tx,
+					  const struct vio_tx_burst *burst,
+					  const struct vio_tx_burst *next, unsigned i, uint32_t hs)
+{
+	return judge_alike(tx, burst, next, i, hs, false);
+}
+
 /* Judges @burst; returns for how many of its chains the scratch memory was enough. */
 static unsigned judge_burst(const struct vio_device *dev, struct vio_tx_scratch *tx,
 			    const struct vio_tx_burst *burst, const struct vio_tx_burst *next)
@@ -227,7 +247,7 @@ static unsigned judge_burst(const struct vio_device *dev, struct vio_tx_scratch 
 
 	tx->soft_used = 0;
 	for (;;) {
-		i = judge_plain(tx, burst, next, i, dev->hdr_size);
+		i = (dev->tx_asks ? judge_plain : judge_silent)(tx, burst, next, i, dev->hdr_size);
 		if (vio_likely(i == burst->n) || judge(dev, tx, &burst->chains[i], i))
 			return i;
 		i++;
@@ -448,7 +468,7 @@ int vio_device_tx(struct vio_device *dev, unsigned index, unsigned budget)
 		if (burst->n == 0) {
 			n = take(q, burst, want, false);
 			for (i = 0; i < burst->n; i++)
-				ask_for(&burst->chains[i], dev->hdr_size);
+				ask_for(&burst->chains[i], dev->hdr_size, dev->tx_asks);
 		}
 		if (n <= 0)
 			break;

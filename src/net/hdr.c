@@ -10,7 +10,8 @@
  * party behind us.
  *
  * The two directions differ in who is wrong. What a driver asks for (transmit) and was not
- * negotiated is an error: nobody promised to do it. What a device says of a received frame is
+ * negotiated is an error: nobody promised to do it. (A device whose driver negotiated nothing of the
+ * kind does not even look at what it says.) What a device says of a received frame is
  * partly only information, and devices are known to give more of it than was negotiated (a tap
  * marks verified checksums whoever reads from it), so such information is dropped and the frame
  * kept. Neither check looks at the frame itself; that is left to whoever acts on it.
