@@ -176,25 +176,24 @@ static void h07_a_header_that_may_ask_for_nothing_is_not_looked_at(void **state)
 	};
 	static const struct vio_net_meta nothing;
 	static const uint32_t pieces[] = { 5, 7, 50 };
-	uint8_t bytes[100];
 	struct bed r;
 
-	bed_pattern(bytes, sizeof(bytes), 1);
+	bed_pattern(bytes, 100, 1);
 	bed_open_format(&r, state,
 			(struct bed_conf){ .features = F(MRG_RXBUF), .tx_offloads = BED_ALL_TX });
 	for (unsigned i = 0; i < 8; i++) {
 		struct fake_frame *got;
 
 		if (i % 2)
-			assert_true(bed_send(&r, 0, &metas[i / 2], bytes, sizeof(bytes)));
+			assert_true(bed_send(&r, 0, &metas[i / 2], bytes, 100));
 		else
-			assert_true(bed_send_pieces(&r, 0, &metas[i / 2], bytes, sizeof(bytes),
+			assert_true(bed_send_pieces(&r, 0, &metas[i / 2], bytes, 100,
 						    pieces, 3));
 		assert_int_equal(bed_turn(&r, 0), 1);
 		got = fake_backend_next(r.fb);
 		assert_non_null(got);
-		assert_int_equal(got->len, sizeof(bytes));
-		assert_memory_equal(got->bytes, bytes, sizeof(bytes));
+		assert_int_equal(got->len, 100);
+		assert_memory_equal(got->bytes, bytes, 100);
 		assert_memory_equal(&got->meta, &nothing, sizeof(nothing));
 		free(got);
 	}
