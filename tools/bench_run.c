@@ -31,22 +31,26 @@
 #include "bench_frame.h"
 #include "tool.h"
 
-#define COMMAND	   "bench"
-#define BURST	   64
-#define RING_SIZE  1024
-#define SPARE	   (4 * BURST)
-#define TURNS	   64 /* between looks at the clock */
-#define LOOKS	   8  /* turns between looks for frames that nobody waits for */
-#define SECOND	   UINT64_C(1000000000)
-#define LOOK_EACH  (SECOND / 100)
-#define PAUSES	   16 /* well under a microsecond */
-#define RECOVER_MS 100
+#define COMMAND	    "bench"
+#define BURST	    64
+#define RING_SIZE   1024
+#define SPARE	    (4 * BURST)
+#define LINES_AHEAD 32u
+/* In a visit to a pair: what that brings into the cache serves more than one. Frames that were sent
+ * take room there until they come back, so those are fewer. */
+#define BURSTS_SENT	2
+#define BURSTS_RECEIVED 4
+#define TURNS		64 /* between looks at the clock */
+#define LOOKS		8  /* turns between looks for frames that nobody waits for */
+#define SECOND		UINT64_C(1000000000)
+#define LOOK_EACH	(SECOND / 100)
+#define PAUSES		16 /* well under a microsecond */
+#define RECOVER_MS	100
 
 struct pair {
-	uint64_t number; /* of the next frame to be made */
-	/* Frames that the ring had no room for yet, and behind them empty ones. */
-	struct vio_buf *bufs[2 * BURST];
-	unsigned num_made, num_bufs;
+	uint64_t number;	     /* of the next frame to be made */
+	struct vio_buf *made[BURST]; /* frames that the ring had no room for yet */
+	unsigned num_made;
 	bool streaming;		  /* rxonly: the stream from `source` has begun */
 	struct bench_track track; /* of the numbers that this pair sent or `source` made */
 };
@@ -74,6 +78,9 @@ struct run {
 	/* Frames that were sent, to be filled anew as they are; last in first out. */
 	struct vio_buf *spare[SPARE];
 	unsigned num_spare;
+	/* Empty ones that are filled next, for whichever pair. */
+	struct vio_buf *next[2 * BURST];
+	unsigned num_next;
 	uint64_t begun, moved, last, looked, shown, end; /* moments; 0: not yet */
 	uint8_t whole[VIO_FRAME_MAX_LEN];		 /* a frame that came in pieces */
 	uint8_t copy[VIO_FRAME_MAX_LEN]
@@ -222,7 +229,7 @@ static inline void make_frames(struct vio_buf *const *bufs, unsigned n, unsigned
 			       const uint32_t size, unsigned id, uint64_t number)
 {
 	const uint32_t lines = (size + VIO_CACHE_LINE - 1) / VIO_CACHE_LINE;
-	const unsigned ahead = lines == 0 ? BURST : vio_max(BURST / lines, 1u);
+	const unsigned ahead = lines == 0 ? BURST : vio_max(LINES_AHEAD / lines, 1u);
 	struct bench_stream stream = bench_stream_from(id, number);
 	unsigned i;
 
@@ -239,19 +246,21 @@ static inline void make_frames(struct vio_buf *const *bufs, unsigned n, unsigned
 /* Makes a burst; what comes after it is at hand already, empty. */
 static void make(struct run *run, struct pair *pair, unsigned id)
 {
-	unsigned have = pair->num_bufs, n = may_make(run);
+	unsigned have = run->num_next, n = may_make(run);
 
 	if (have < n + BURST)
-		have += take_buffers(run, pair->bufs + have, n + BURST - have);
+		have += take_buffers(run, run->next + have, n + BURST - have);
 	n = vio_min(n, have);
 	if (run->conf->size == 64)
-		make_frames(pair->bufs, n, have, 64, id, pair->number);
+		make_frames(run->next, n, have, 64, id, pair->number);
 	else
-		make_frames(pair->bufs, n, have, run->conf->size, id, pair->number);
+		make_frames(run->next, n, have, run->conf->size, id, pair->number);
 	pair->number += n;
-	pair->num_made = n;
-	pair->num_bufs = have;
 	run->made += n;
+	memcpy(pair->made, run->next, n * sizeof(pair->made[0]));
+	pair->num_made = n;
+	run->num_next = have - n;
+	memmove(run->next, run->next + n, run->num_next * sizeof(run->next[0]));
 }
 
 /* Returns how many frames went into the ring or came out of it, or -errno. */
@@ -271,13 +280,12 @@ static int send_pair(struct run *run, unsigned id)
 		make(run, pair, id);
 	if (!pair->num_made)
 		return reaped;
-	ret = vio_driver_tx_burst(run->front.drv, id, pair->bufs, pair->num_made);
+	ret = vio_driver_tx_burst(run->front.drv, id, pair->made, pair->num_made);
 	if (ret <= 0)
 		return ret ? ret : reaped;
 	run->sent += (unsigned)ret;
 	pair->num_made -= (unsigned)ret;
-	pair->num_bufs -= (unsigned)ret;
-	memmove(pair->bufs, pair->bufs + ret, pair->num_bufs * sizeof(pair->bufs[0]));
+	memmove(pair->made, pair->made + ret, pair->num_made * sizeof(pair->made[0]));
 	return reaped + ret;
 }
 
@@ -485,6 +493,22 @@ static void handle_error(struct run *run, int error)
 	give_up(run, tool_fail(COMMAND, "%s", strerror(-error)));
 }
 
+/* Moves up to @bursts of pair @id, as long as they are whole ones. Returns how many frames went into the
+ * ring or came out of it, or -errno. */
+static int visit(struct run *run, unsigned id, int (*move)(struct run *run, unsigned id),
+		 unsigned bursts)
+{
+	int total = 0, ret;
+
+	do {
+		ret = move(run, id);
+		if (ret < 0)
+			return ret;
+		total += ret;
+	} while (ret >= BURST && --bursts > 0);
+	return total;
+}
+
 /* ------------------------------------------------------------------------------------------
  * The loop
  */
@@ -497,7 +521,7 @@ static int turn(struct run *run)
 
 	for (id = 0; id < run->conf->pairs; id++) {
 		if (run->conf->mode != BENCH_RXONLY) {
-			ret = send_pair(run, id);
+			ret = visit(run, id, send_pair, BURSTS_SENT);
 			if (ret < 0)
 				return ret;
 			moved += ret;
@@ -505,7 +529,7 @@ static int turn(struct run *run)
 		/* Who only sends looks now and then whether something comes all the same. */
 		if (run->conf->mode == BENCH_TXONLY && !run->coming && run->turns % LOOKS != 0)
 			continue;
-		ret = receive_pair(run, id);
+		ret = visit(run, id, receive_pair, BURSTS_RECEIVED);
 		if (ret < 0)
 			return ret;
 		run->coming = ret > 0;
@@ -654,10 +678,11 @@ static void conclude(struct run *run)
 
 	vio_driver_stop(run->front.drv);
 	vio_pool_put(run->front.pool, run->spare, run->num_spare);
+	vio_pool_put(run->front.pool, run->next, run->num_next);
 	for (id = 0; id < run->conf->pairs; id++) {
 		struct pair *pair = &run->pairs[id];
 
-		vio_pool_put(run->front.pool, pair->bufs, pair->num_bufs);
+		vio_pool_put(run->front.pool, pair->made, pair->num_made);
 		unique += pair->track.unique;
 		result->duplicate += pair->track.duplicate;
 		result->reordered += pair->track.reordered;

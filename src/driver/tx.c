@@ -24,9 +24,6 @@
  * fits. */
 #define WAKE_MIN 34u
 
-/* Frames, at least, that are freed at a time to make room. */
-#define MAKE_ROOM 64u
-
 /* ---- The header ------------------------------------------------------------------------------ */
 
 /* Writes the header that @buf's meta asks for. */
@@ -544,8 +541,8 @@ static int send_burst(struct vio_driver_queue *q, struct vio_buf **frames, unsig
 		sent += (unsigned)ret;
 		/* Whatever else stops it is said when the next frame is the first. */
 		done = sent == n || vio_drvq_free(q->vq) >= worst_case(frames[sent]);
-		if (vio_drvq_free(q->vq) < q->num / 4)
-			free_sent(q, vio_max(n, MAKE_ROOM));
+		if (vio_drvq_free(q->vq) < q->num / 2)
+			free_sent(q, q->num);
 		vio_driver_kick_due(q);
 		if (vio_likely(done))
 			return (int)sent;
