@@ -167,6 +167,15 @@ static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs
 		vio_prefetch_read(iov[1].base);
 }
 
+static vio_always_inline void ask_for_all(const struct vio_tx_burst *burst, uint32_t hs,
+					  const bool asks)
+{
+	const struct vio_chain *chain = burst->chains, *const end = chain + burst->n;
+
+	for (; chain < end; chain++)
+		ask_for(chain, hs, asks);
+}
+
 /* What nearly all frames are: one piece with a header that asks for nothing. Fills @frame in from
  * @chain, and returns the bytes of it; 0: it is something else. */
 static vio_always_inline uint32_t take_plain(struct vio_frame *frame, const struct vio_chain *chain,
@@ -451,7 +460,7 @@ int vio_device_tx(struct vio_device *dev, unsigned index, unsigned budget)
 	struct vio_device_queue *q = &pair->tx;
 	struct vio_tx_burst *burst, *next;
 	struct vio_tx_scratch *tx;
-	unsigned total = 0, ready, i;
+	unsigned total = 0, ready;
 	int n = 0;
 
 	if (!q->vq)
@@ -467,8 +476,10 @@ int vio_device_tx(struct vio_device *dev, unsigned index, unsigned budget)
 
 		if (burst->n == 0) {
 			n = take(q, burst, want, false);
-			for (i = 0; i < burst->n; i++)
-				ask_for(&burst->chains[i], dev->hdr_size, dev->tx_asks);
+			if (dev->tx_asks)
+				ask_for_all(burst, dev->hdr_size, true);
+			else
+				ask_for_all(burst, dev->hdr_size, false);
 		}
 		if (n <= 0)
 			break;
