@@ -187,8 +187,7 @@ static void h07_a_header_that_may_ask_for_nothing_is_not_looked_at(void **state)
 		if (i % 2)
 			assert_true(bed_send(&r, 0, &metas[i / 2], bytes, 100));
 		else
-			assert_true(bed_send_pieces(&r, 0, &metas[i / 2], bytes, 100,
-						    pieces, 3));
+			assert_true(bed_send_pieces(&r, 0, &metas[i / 2], bytes, 100, pieces, 3));
 		assert_int_equal(bed_turn(&r, 0), 1);
 		got = fake_backend_next(r.fb);
 		assert_non_null(got);
