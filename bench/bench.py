@@ -84,7 +84,8 @@ def parse(arguments):
     parser.add_argument("--parts", type=words(PARTS), metavar="PART[,PART…]", default=PARTS,
                         help="default: all")
     parser.add_argument("--rounds", type=int, help="default 5")
-    parser.add_argument("--seconds", type=float, help="of each run, or for that many turns a round; default 1")
+    parser.add_argument("--seconds", type=float,
+                        help="of each run, or for that many turns a round; default 1")
     parser.add_argument("--sizes", type=numbers(60, 65535), metavar="N[,N…]",
                         help="for limit and sizes; default %s" % ",".join(map(str, own.SIZES)))
     parser.add_argument("--peer-sizes", type=numbers(60, 1518), metavar="N[,N…]",

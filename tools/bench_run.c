@@ -493,7 +493,7 @@ static void handle_error(struct run *run, int error)
 	give_up(run, tool_fail(COMMAND, "%s", strerror(-error)));
 }
 
-/* Moves up to @bursts of pair @id, as long as they are whole ones. Returns how many frames went into the
+/* Moves up to @bursts of pair @id, as long as whole bursts move. Returns how many frames went into the
  * ring or came out of it, or -errno. */
 static int visit(struct run *run, unsigned id, int (*move)(struct run *run, unsigned id),
 		 unsigned bursts)

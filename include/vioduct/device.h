@@ -176,7 +176,9 @@ VIO_API int vio_device_set_mtu(struct vio_device *dev, uint32_t mtu);
 VIO_API int vio_device_queue_start(struct vio_device *dev, unsigned queue,
 				   const struct vio_devq_setup *setup, const struct vio_mem *mem);
 
-/* Stops it and stores where it stood in *@base (may be NULL). 0, or -ENOENT when it did not run. */
+/* Stops it and stores where it stood in *@base, having shown the driver everything that was used. With
+ * NULL the ring is not touched any more: for one that nobody goes on with. 0, or -ENOENT when it did
+ * not run. */
 VIO_API int vio_device_queue_stop(struct vio_device *dev, unsigned queue, uint32_t *base);
 
 /* Another memory table, and where the ring lies in it now. 0 or -ENOENT. */

@@ -313,14 +313,14 @@ VIO_API bool vio_devq_publish(struct vio_devq *q);
 
 /*
  * Of the buffers pushed from now on vio_devq_publish() leaves the last @keep to a later call, as long
- * as the driver polls: has interrupts switched off by flag. With 0, which is how a queue begins,
- * the next call makes all visible. A driver that goes by how much of its ring was used, and empties a
- * ring that was used whole at one go, does better when that never comes to pass (src/device/queue.c);
- * but one that waits for its last buffer waits until the caller has set 0 again. Nothing is kept with
- * EVENT_IDX, where a driver says when it wants to hear of its buffers, nor on a packed ring, which
- * does not show how much of it was used.
+ * as the driver polls: has interrupts switched off by flag. With 0, which is how a queue begins, the
+ * next call makes all visible. A driver that goes by how much of its ring was used, and empties a ring
+ * that was used whole at one go, does better when that never comes to pass (src/device/queue.c); but
+ * one that waits for its last buffer waits until the caller has set 0 again. Returns how many are going
+ * to be kept: 0 of a driver that does not poll; with EVENT_IDX, where a driver says when it wants to
+ * hear of its buffers; and on a packed ring, which does not show how much of it was used.
  */
-VIO_API void vio_devq_keep_back(struct vio_devq *q, uint32_t keep);
+VIO_API uint32_t vio_devq_keep_back(struct vio_devq *q, uint32_t keep);
 
 /* True when the driver has made something available that was not popped. Reads one shared word. */
 VIO_API bool vio_devq_has_avail(struct vio_devq *q);

@@ -36,12 +36,13 @@ struct vio_device_queue {
 	uint32_t num;
 	bool enabled;
 	bool told_broken;  /* the transport heard of it */
-	bool dirty;	   /* pushed since the last publish */
+	bool dirty;	   /* pushed and not published */
 	bool held;	   /* transmit: the back end was busy */
 	bool starved;	   /* receive: the guest had too few buffers for a frame, namely: */
 	uint32_t had;	   /* this many */
 	uint32_t streamed; /* transmit: buffers since the last lull */
-	uint32_t quiet;	   /* transmit: turns since the last buffer */
+	bool quiet;	   /* transmit: nothing was sent in the last turn, nor since: */
+	uint64_t quiet_since;
 	uint32_t seg_done; /* transmit: segments of the frame at the head already sent */
 	uint32_t seg_id;   /* transmit: the identification of its fragments */
 	void *storage;	   /* of vq */
@@ -175,6 +176,6 @@ void vio_device_rx_release(struct vio_device_pair *pair);
 void vio_device_queue_failed(struct vio_device *dev, unsigned queue);
 
 /* src/device/queue.c: a turn has taken @moved buffers from a transmit queue. */
-void vio_device_tx_flow(struct vio_device_queue *q, unsigned moved);
+void vio_device_tx_flow(const struct vio_device *dev, struct vio_device_queue *q, unsigned moved);
 
 #endif

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define KEPT_BACK   64	 /* buffers; twice what DPDK's driver leaves in its ring */
-#define STREAM_LAPS 4	 /* of the ring, without a lull: then it is a stream */
-#define LULL_TURNS  1024 /* without a buffer: some 50 microseconds, polling */
+#define KEPT_BACK   64 /* buffers; twice what DPDK's driver leaves in its ring */
+#define STREAM_LAPS 4  /* of the ring, without a lull: then it is a stream */
+#define LULL_NS	    50000
 
 /*
  * Tells the back end how many pairs the guest can be reached through: a tap detaches the queues of
@@ -65,7 +65,7 @@ int vio_device_queue_start(struct vio_device *dev, unsigned queue,
 	q->starved = false;
 	q->had = 0;
 	q->streamed = 0;
-	q->quiet = 0;
+	q->quiet = false;
 	q->seg_done = 0;
 	q->seg_id = 0;
 	tell_pairs(dev);
@@ -77,36 +77,42 @@ int vio_device_queue_start(struct vio_device *dev, unsigned queue,
  * when all but 32 buffers of its ring were used: more than its pool keeps at hand, so the next frames
  * come from the far end of the pool, and from memory; it sends three times as many when the ring never
  * comes back whole. So a driver that goes on sending finds the last few used later. It has to have
- * sent for a while, because one that waits for each of its frames would wait for a lull each time;
- * and when there is a lull, or the back end is busy, everything is given back.
+ * sent for a while, because one that waits for each of its frames would wait for a lull each time,
+ * and a descriptor a frame, or too much of the ring would be missing. When there is a lull, or the
+ * back end is busy, everything is given back.
  */
 static uint32_t kept_back(const struct vio_device_queue *q)
 {
 	return q->streamed / STREAM_LAPS < q->num ? 0 : vio_min((uint32_t)KEPT_BACK, q->num / 4);
 }
 
-void vio_device_tx_flow(struct vio_device_queue *q, unsigned moved)
+/* Whether the driver has sent nothing for long. Asked in turns without a frame. */
+static bool lull(const struct vio_device *dev, struct vio_device_queue *q)
 {
-	if (moved)
-		q->quiet = 0;
-	else
-		q->quiet++;
-	if (q->held || q->quiet >= LULL_TURNS)
+	uint64_t now = dev->host->now_ns(dev->host->ctx);
+
+	if (!q->quiet)
+		q->quiet_since = now;
+	q->quiet = true;
+	return now - q->quiet_since >= LULL_NS;
+}
+
+void vio_device_tx_flow(const struct vio_device *dev, struct vio_device_queue *q, unsigned moved)
+{
+	if (q->held || (moved == 0 && kept_back(q) && lull(dev, q)))
 		q->streamed = 0;
-	else
-		q->streamed = vio_min(q->streamed + moved, (uint32_t)INT32_MAX);
+	if (moved == 0)
+		return;
+	q->quiet = false;
+	q->streamed = vio_min(q->streamed + moved, (uint32_t)INT32_MAX);
 }
 
 /* Publishes what was pushed, save what is kept back, and interrupts the driver if it wants that. */
 static void settle(struct vio_device *dev, unsigned queue, struct vio_device_queue *q)
 {
-	uint32_t keep;
-
 	if (!q->vq || !q->dirty)
 		return;
-	keep = kept_back(q);
-	vio_devq_keep_back(q->vq, keep);
-	q->dirty = keep != 0;
+	q->dirty = vio_devq_keep_back(q->vq, kept_back(q)) != 0;
 	if (!vio_devq_publish(q->vq))
 		return;
 	vio_count(&q->stats.calls, 1);

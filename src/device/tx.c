@@ -437,6 +437,9 @@ static int work_on(struct vio_device_pair *pair, struct vio_tx_burst *burst,
 		done = discard(pair, burst->n);
 	else
 		done = carry_out(pair, judge_burst(dev, tx, burst, next));
+	/* See kept_back(): frames that are more than a descriptor are among what is not plain. */
+	if (tx->plain < done)
+		q->streamed = 0;
 	if (done < burst->n) {
 		vio_devq_unpop(q->vq, next->chains, next->n);
 		vio_devq_unpop(q->vq, &burst->chains[done], burst->n - done);
@@ -500,6 +503,6 @@ int vio_device_tx(struct vio_device *dev, unsigned index, unsigned budget)
 	vio_devq_unpop(q->vq, burst->chains, burst->n);
 	if (n == -EPROTO)
 		vio_device_queue_failed(dev, index * 2 + 1);
-	vio_device_tx_flow(q, total);
+	vio_device_tx_flow(dev, q, total);
 	return total ? (int)total : n;
 }

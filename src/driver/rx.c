@@ -394,10 +394,11 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
 		.off = VIO_BUF_HEADROOM, .meta.num_buffers = 1, .pieces = 1, \
 	}
 
-VIO_STATIC_ASSERT(sizeof(struct vio_buf) == offsetof(struct vio_buf, off) + sizeof(vio_words32) &&
-			  offsetof(struct vio_buf, size) == offsetof(struct vio_buf, dma) + 8 &&
-			  offsetof(struct vio_seg, len) == 8 && sizeof(struct vio_seg) == 16,
-		  "see build_singles()");
+/* On 64-bit machines, at least: see build_singles(). */
+#define IN_FEW_STORES                                                                     \
+	(sizeof(struct vio_buf) == offsetof(struct vio_buf, off) + sizeof(vio_words32) && \
+	 offsetof(struct vio_buf, size) == offsetof(struct vio_buf, dma) + 8 &&           \
+	 offsetof(struct vio_seg, len) == 8 && sizeof(struct vio_seg) == 16)
 
 /* What a received frame in one buffer finds already done. The headroom is the device's from here
  * on, also when the buffer comes back unused. */
@@ -502,17 +503,25 @@ static vio_always_inline unsigned build_singles(struct vio_driver_queue *q, unsi
 {
 	const uint32_t start = post_start(q), size_min = start + q->post_min;
 	struct vio_buf *const *next = q->bufs, *const *const end = next + (q->map_host ? 0 : got);
-	const struct vio_seg shift = { .addr = start, .len = -start };
+	struct vio_seg shift;
 	const struct vio_buf empty = EMPTY_BUF;
 	const vio_words16 *low = (const void *)&empty.off;
 	struct vio_seg *seg = q->segs;
 
+	memset(&shift, 0, sizeof(shift));
+	shift.addr = start;
+	shift.len = -start;
 	for (; next < end; next++) {
 		struct vio_buf *buf = *next;
 		vio_words16 *to = (void *)&buf->off;
 
 		if (vio_unlikely(buf->size < size_min))
 			break;
+		if (!IN_FEW_STORES) {
+			make_empty(buf);
+			put_seg(seg++, buf, start);
+			continue;
+		}
 		buf->next = NULL;
 		if (wide) {
 			*(vio_words32 *)to = *(const vio_words32 *)low;

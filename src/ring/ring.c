@@ -399,10 +399,9 @@ bool vio_devq_publish(struct vio_devq *q)
 	return q->ops->publish(q);
 }
 
-void vio_devq_keep_back(struct vio_devq *q, uint32_t keep)
+uint32_t vio_devq_keep_back(struct vio_devq *q, uint32_t keep)
 {
-	if (q->ops->keep_back)
-		q->ops->keep_back(q, keep);
+	return q->ops->keep_back ? q->ops->keep_back(q, keep) : 0;
 }
 
 bool vio_devq_has_avail(struct vio_devq *q)

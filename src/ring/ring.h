@@ -45,7 +45,7 @@ struct vio_devq_ops {
 			 unsigned n, struct vio_iov *iov, unsigned niov);
 	int (*push_burst)(struct vio_devq *q, const struct vio_chain *chains, unsigned n);
 	bool (*publish)(struct vio_devq *q);
-	void (*keep_back)(struct vio_devq *q, uint32_t keep); /* NULL: not in this format */
+	uint32_t (*keep_back)(struct vio_devq *q, uint32_t keep); /* NULL: not in this format */
 	bool (*has_avail)(const struct vio_devq *q);
 	uint32_t (*avail_count)(const struct vio_devq *q);
 	bool (*kick_enable)(struct vio_devq *q, uint32_t beyond);

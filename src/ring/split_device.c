@@ -401,15 +401,16 @@ static bool split_publish(struct vio_devq *base)
 	return !driver_polls(q);
 }
 
-static void split_keep_back(struct vio_devq *base, uint32_t keep)
+static uint32_t split_keep_back(struct vio_devq *base, uint32_t keep)
 {
 	struct split_devq *q = split(base);
 
-	if (q->event_idx)
-		return;
+	if (q->event_idx || !driver_polls(q))
+		keep = 0;
 	if (!q->keep)
 		q->keep_from = q->used_idx;
 	q->keep = (uint16_t)vio_min(keep, q->q.num);
+	return q->keep;
 }
 
 /* ---- Kicks ------------------------------------------------------------------------------- */
