@@ -407,7 +407,7 @@ static int receive_pair(struct run *run, unsigned id)
 	if (run->conf->verify)
 		check_frames(run, id, bufs, (unsigned)n);
 	else
-		(vio_copy_wide() ? read_wide : read_narrow)(run, bufs, (unsigned)n);
+		(vio_wide() ? read_wide : read_narrow)(run, bufs, (unsigned)n);
 	run->result->rx_packets += (unsigned)n;
 	vio_pool_put(run->front.pool, bufs, (unsigned)n);
 	return n;

@@ -185,7 +185,7 @@ static unsigned receive_burst(struct ends *ends)
 	struct rte_mbuf *got[BURST];
 	unsigned n = rte_eth_rx_burst(PORT, 0, got, BURST);
 
-	(vio_copy_wide() ? read_wide : read_narrow)(ends, got, n);
+	(vio_wide() ? read_wide : read_narrow)(ends, got, n);
 	if (n)
 		rte_pktmbuf_free_bulk(got, n);
 	ends->received += n;

@@ -141,7 +141,7 @@ static int null_send(struct vio_backend *be, unsigned pair, struct vio_frame *fr
 	struct null_backend *null = vio_container_of(be, struct null_backend, be);
 
 	if (null->pairs != NULL)
-		(vio_copy_wide() ? read_wide : read_narrow)(&null->pairs[pair], frames, n);
+		(vio_wide() ? read_wide : read_narrow)(&null->pairs[pair], frames, n);
 	return (int)n;
 }
 

@@ -283,8 +283,7 @@ static vio_always_inline unsigned fill_burst(struct head *heads, uint64_t sequen
 	unsigned i = 0;
 
 	if (!imix && heads->t->len == HEAD_BYTES)
-		i = (vio_copy_wide() ? fill_small_wide : fill_small_narrow)(heads, sequence, room,
-									    n);
+		i = (vio_wide() ? fill_small_wide : fill_small_narrow)(heads, sequence, room, n);
 	for (; i < n; i++) {
 		struct head *h = &heads[imix ? template_of(sequence + i) : 0];
 

@@ -11,29 +11,12 @@
 #include <stdint.h>
 
 #include "base/bits.h"
-#include "base/simd.h"
+#include "base/wide.h"
 
 /* Copies @len bytes. Returns a number that every byte had its part in. Any thread. */
 uint64_t vio_copy_and_read(uint8_t *to, const uint8_t *from, size_t len);
 
-/*
- * For loops over frames, most of them of 64 to 128 bytes: a loop that says how wide its vectors are by
- * a constant is inlined into two functions, one of them VIO_WIDE, of which vio_copy_wide() tells
- * which to call.
- */
-#if VIO_SIMD_X86
-#define VIO_WIDE __attribute__((target("avx2")))
-#else
-#define VIO_WIDE
-#endif
-
-static inline bool vio_copy_wide(void)
-{
-	return VIO_SIMD_X86 && vio_simd_level() >= VIO_SIMD_AVX2;
-}
-
-typedef uint64_t vio_words16 __attribute__((vector_size(16), aligned(1), may_alias));
-typedef uint64_t vio_words32 __attribute__((vector_size(32), aligned(1), may_alias));
+/* For loops over frames, most of them of 64 to 128 bytes; for @wide see wide.h. */
 
 /* What was read. */
 struct vio_copied {

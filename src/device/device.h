@@ -35,17 +35,16 @@ struct vio_device_queue {
 	const struct vio_mem *mem;
 	uint32_t num;
 	bool enabled;
-	bool told_broken;  /* the transport heard of it */
-	bool dirty;	   /* pushed and not published */
-	bool held;	   /* transmit: the back end was busy */
-	bool starved;	   /* receive: the guest had too few buffers for a frame, namely: */
-	uint32_t had;	   /* this many */
-	uint32_t streamed; /* transmit: buffers since the last lull */
-	bool quiet;	   /* transmit: nothing was sent in the last turn, nor since: */
-	uint64_t quiet_since;
-	uint32_t seg_done; /* transmit: segments of the frame at the head already sent */
-	uint32_t seg_id;   /* transmit: the identification of its fragments */
-	void *storage;	   /* of vq */
+	bool told_broken;     /* the transport heard of it */
+	bool dirty;	      /* pushed and not published */
+	bool held;	      /* transmit: the back end was busy */
+	bool starved;	      /* receive: the guest had too few buffers for a frame, namely: */
+	uint32_t had;	      /* this many */
+	uint32_t streamed;    /* transmit: buffers since the last lull */
+	uint64_t quiet_since; /* transmit: the first turn without a buffer; 0: the last had some */
+	uint32_t seg_done;    /* transmit: segments of the frame at the head already sent */
+	uint32_t seg_id;      /* transmit: the identification of its fragments */
+	void *storage;	      /* of vq */
 	size_t storage_size;
 	struct vio_queue_stats stats;
 } vio_cacheline;

@@ -65,7 +65,7 @@ int vio_device_queue_start(struct vio_device *dev, unsigned queue,
 	q->starved = false;
 	q->had = 0;
 	q->streamed = 0;
-	q->quiet = false;
+	q->quiet_since = 0;
 	q->seg_done = 0;
 	q->seg_id = 0;
 	tell_pairs(dev);
@@ -76,10 +76,14 @@ int vio_device_queue_start(struct vio_device *dev, unsigned queue,
  * How many used buffers a driver is not to see yet. DPDK's driver frees what it has sent at one go
  * when all but 32 buffers of its ring were used: more than its pool keeps at hand, so the next frames
  * come from the far end of the pool, and from memory; it sends three times as many when the ring never
- * comes back whole. So a driver that goes on sending finds the last few used later. It has to have
- * sent for a while, because one that waits for each of its frames would wait for a lull each time,
- * and a descriptor a frame, or too much of the ring would be missing. When there is a lull, or the
- * back end is busy, everything is given back.
+ * comes back whole. So a driver that goes on sending finds the last few used later, but only
+ *
+ *	- once it has sent for a while: one that waits for each of its frames would wait for a lull
+ *	  each time;
+ *	- while its frames are a descriptor each: with more of them too much of a small ring would be
+ *	  missing.
+ *
+ * In a lull, or when the back end is busy, everything is given back.
  */
 static uint32_t kept_back(const struct vio_device_queue *q)
 {
@@ -91,9 +95,8 @@ static bool lull(const struct vio_device *dev, struct vio_device_queue *q)
 {
 	uint64_t now = dev->host->now_ns(dev->host->ctx);
 
-	if (!q->quiet)
+	if (q->quiet_since == 0)
 		q->quiet_since = now;
-	q->quiet = true;
 	return now - q->quiet_since >= LULL_NS;
 }
 
@@ -103,7 +106,7 @@ void vio_device_tx_flow(const struct vio_device *dev, struct vio_device_queue *q
 		q->streamed = 0;
 	if (moved == 0)
 		return;
-	q->quiet = false;
+	q->quiet_since = 0;
 	q->streamed = vio_min(q->streamed + moved, (uint32_t)INT32_MAX);
 }
 

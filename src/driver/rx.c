@@ -22,9 +22,9 @@
  */
 #include "driver/driver.h"
 
-#include "base/copy.h"
 #include "base/endian.h"
 #include "base/fmt.h"
+#include "base/wide.h"
 #include "net/hdr.h"
 
 /* Bytes of memory that a buffer must have, so that the Ethernet header is never looked for past it. */
@@ -613,8 +613,7 @@ static bool refill_burst(struct vio_driver_queue *q, unsigned want, bool *full)
 	int added;
 
 	got = vio_min(got, want);
-	if (vio_likely((vio_copy_wide() ? build_singles_wide : build_singles_narrow)(q, got) ==
-		       got)) {
+	if (vio_likely((vio_wide() ? build_singles_wide : build_singles_narrow)(q, got) == got)) {
 		added = vio_drvq_add_singles(q->vq, q->segs, (void *const *)q->bufs, got, true);
 		if (vio_unlikely(added != (int)got)) {
 			added = vio_max(added, 0);

@@ -51,6 +51,20 @@ static void h06_frame_shorter_than_its_header(void **state)
 	bed_close(&r);
 }
 
+/* The next turn sends the first 100 bytes, with a header that says @meta. */
+static void expect_whole(struct bed *r, const struct vio_net_meta *meta)
+{
+	struct fake_frame *f;
+
+	assert_int_equal(bed_turn(r, 0), 1);
+	f = fake_backend_next(r->fb);
+	assert_non_null(f);
+	assert_int_equal(f->len, 100);
+	assert_memory_equal(f->bytes, bytes, 100);
+	assert_memory_equal(&f->meta, meta, sizeof(*meta));
+	free(f);
+}
+
 static void h06_header_over_1_2_3_and_12_descriptors(void **state)
 {
 	static const uint32_t twelve[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
@@ -68,16 +82,8 @@ static void h06_header_over_1_2_3_and_12_descriptors(void **state)
 			(struct bed_conf){ .features = ~0ull, .tx_offloads = BED_ALL_TX });
 	bed_pattern(bytes, 100, 5);
 	for (unsigned i = 0; i < 5; i++) {
-		struct fake_frame *f;
-
 		assert_true(bed_send_pieces(&r, 0, &meta, bytes, 100, cases[i].pieces, cases[i].n));
-		assert_int_equal(bed_turn(&r, 0), 1);
-		f = fake_backend_next(r.fb);
-		assert_non_null(f);
-		assert_int_equal(f->len, 100);
-		assert_memory_equal(f->bytes, bytes, 100);
-		assert_memory_equal(&f->meta, &meta, sizeof(meta));
-		free(f);
+		expect_whole(&r, &meta);
 	}
 	bed_close(&r);
 }
@@ -182,19 +188,11 @@ static void h07_a_header_that_may_ask_for_nothing_is_not_looked_at(void **state)
 	bed_open_format(&r, state,
 			(struct bed_conf){ .features = F(MRG_RXBUF), .tx_offloads = BED_ALL_TX });
 	for (unsigned i = 0; i < 8; i++) {
-		struct fake_frame *got;
-
 		if (i % 2)
 			assert_true(bed_send(&r, 0, &metas[i / 2], bytes, 100));
 		else
 			assert_true(bed_send_pieces(&r, 0, &metas[i / 2], bytes, 100, pieces, 3));
-		assert_int_equal(bed_turn(&r, 0), 1);
-		got = fake_backend_next(r.fb);
-		assert_non_null(got);
-		assert_int_equal(got->len, 100);
-		assert_memory_equal(got->bytes, bytes, 100);
-		assert_memory_equal(&got->meta, &nothing, sizeof(nothing));
-		free(got);
+		expect_whole(&r, &nothing);
 	}
 	bed_close(&r);
 }
