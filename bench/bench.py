@@ -3,15 +3,15 @@
 """./dev bench: measures everything that can be measured here, says what it left out.
 
 Machines are shared and noisy, so an absolute figure means little: everything is run in turns, round
-by round, and looked at as ratios of medians in one run. In peers and queues, what is compared is up
-at the same time, and takes turns of %g s: %d for each second of each round, 20 by default.
+by round, and looked at as ratios of medians in one run. In sizes, peers and queues, what is compared
+is up at the same time, and takes turns of %g s: %d for each second of each round, 20 by default.
 Instructions per frame are the repeatable second witness.
 
 parts:
-  limit    what two cores hand over at best, by size of frame
+  sizes    our driver and our device in two processes, and what two cores hand over at best, by
+           size of frame
   rings    the rings alone, in two threads
   counts   instructions per frame of every path (callgrind)
-  sizes    our driver and our device in two processes, by size of frame
   peers    our halves and DPDK's in each other's places
   latency  round trips, polling and asleep, beside the bare eventfd and DPDK's pair
   tap      our device with a tap, and testpmd with net_tap
@@ -41,15 +41,13 @@ import side_by_side as peers  # noqa: E402
 import turns  # noqa: E402
 
 # Parts that are made of cells, and the fields of their keys.
-CELLS = {own.LIMIT: (own.limit_cells, own.FIELDS[own.LIMIT]),
-         own.BOTH: (own.both_cells, own.FIELDS[own.BOTH]),
-         own.RINGS: (own.ring_cells, own.FIELDS[own.RINGS]),
+CELLS = {own.RINGS: (own.ring_cells, own.FIELDS[own.RINGS]),
          own.LATENCY: (own.latency_cells, own.FIELDS[own.LATENCY])}
 # Likewise, of groups.
-GROUPS = {peers.PART: (peers.groups, peers.FIELDS),
+GROUPS = {own.SIZE: (own.size_groups, own.FIELDS[own.SIZE]),
+          peers.PART: (peers.groups, peers.FIELDS),
           scale.QUEUES: (scale.queue_groups, scale.FIELDS)}
-PARTS = ("limit", "rings", "counts", "sizes", "peers", "latency", "tap", "queues",
-         "ports")
+PARTS = ("sizes", "rings", "counts", "peers", "latency", "tap", "queues", "ports")
 
 
 def words(known, convert=str):
@@ -87,12 +85,12 @@ def parse(arguments):
     parser.add_argument("--seconds", type=float,
                         help="of each run, or for that many turns a round; default 1")
     parser.add_argument("--sizes", type=numbers(60, 65535), metavar="N[,N…]",
-                        help="for limit and sizes; default %s" % ",".join(map(str, own.SIZES)))
+                        help="for sizes; default %s" % ",".join(map(str, own.SIZES)))
     parser.add_argument("--peer-sizes", type=numbers(60, 1518), metavar="N[,N…]",
                         help="for peers; default %s" % ",".join(map(str, peers.SIZES)))
     parser.add_argument("--modes", type=words(peers.MODES), metavar="MODE[,MODE…]",
                         default=tuple(peers.MODES), help="for peers; default: all five")
-    parser.add_argument("--directions", type=words(peers.DIRECTIONS), default=None,
+    parser.add_argument("--directions", type=words(own.DIRECTIONS), default=None,
                         metavar="WAY[,WAY…]", help="for peers; default: both and echo")
     parser.add_argument("--dpdk", choices=peers.DPDK,
                         help="for peers: what DPDK's halves are; default testpmd up to %d bytes, "
@@ -124,7 +122,7 @@ def fill_in(options):
     options.seconds = options.seconds or (0.2 if quick else 1.0)
     options.sizes = options.sizes or ((64, 1518) if quick else own.SIZES)
     options.peer_sizes = options.peer_sizes or ((64,) if quick else peers.SIZES)
-    options.directions = options.directions or (report.WAYS if quick else peers.DIRECTIONS)
+    options.directions = options.directions or (own.WAYS if quick else own.DIRECTIONS)
     options.turns = turns.number_of(options.rounds, options.seconds)
     options.build = os.path.abspath(options.build)
     options.vioduct = os.environ["VIODUCT"] = os.path.join(options.build, "vioduct")

@@ -20,7 +20,7 @@ from measure import LeftOut, one_line
 
 PATIENCE = 30  # seconds to wait for anything
 AGAIN = 0.05  # seconds after which somebody is asked again who may not have listened
-FOR_EVER = 86400
+FOR_EVER, AN_HOUR = 86400, 3600
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -140,15 +140,29 @@ class Device(Child):
         return self.ask()["devices"]
 
 
-class Driver(Child):
-    """`vioduct bench driver` without an end."""
+class Answering(Child):
+    """A subject of `vioduct bench` that is without an end."""
 
-    def __init__(self, vioduct, path, mode, *options, core=None):
-        super().__init__("vioduct bench driver", lambda _: [
-            vioduct, "bench", "driver", "--via", "vhost-user:" + path, "--mode", mode, "--seconds",
-            FOR_EVER, "--patience", FOR_EVER, *options], core)
+    def __init__(self, vioduct, *words, core=None):
+        super().__init__("vioduct bench " + words[0], lambda _: [vioduct, "bench", *words], core)
 
     def count(self, field):
         """A count, and when it was that."""
         answer = self.ask()
         return answer[field], answer["ns"]
+
+
+class Driver(Answering):
+    """Our driver, on a device's socket."""
+
+    def __init__(self, vioduct, path, mode, *options, core=None):
+        super().__init__(vioduct, "driver", "--via", "vhost-user:" + path, "--mode", mode,
+                         "--seconds", FOR_EVER, "--patience", FOR_EVER, *options, core=core)
+
+
+class Limit(Answering):
+    """Frames of a size that two cores hand over barely; on two cores of its own choice."""
+
+    def __init__(self, vioduct, kind, size):
+        super().__init__(vioduct, "limit", "--kind", kind, "--size", size, "--rounds", 1,
+                         "--seconds", AN_HOUR)

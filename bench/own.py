@@ -1,17 +1,32 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Our two halves alone: the bare limit of two cores, driver and device in two processes by size of
-frame, the rings in two threads, and round trips."""
+"""Our two halves alone: driver and device in two processes by size of frame, in turns with what two
+cores can hand over at most (turns.py); the rings in two threads, and round trips."""
 
 import os
 import re
 import subprocess
 
-from measure import Cell, LeftOut, one_line, run_json
+from children import Device, Driver, Limit, wait_for
+from measure import MAC, Cell, LeftOut, one_line, run_json
+from turns import Contender, Group, Running
 
 SIZES = (64, 128, 256, 512, 1024, 1518, 9000)
-LIMIT, BOTH, RINGS, LATENCY = "limit", "sizes", "rings", "latency"
-FIELDS = {LIMIT: ("limit", "size"), BOTH: ("size", "direction"), RINGS: ("mode", "row"),
-          LATENCY: ("mode", "size", "value")}
+SIZE, RINGS, LATENCY = "sizes", "rings", "latency"
+FIELDS = {SIZE: ("size", "direction"), RINGS: ("mode", "row"), LATENCY: ("mode", "size", "value")}
+
+# Mode of the driver, back end of the device, and what the driver counts.
+TO_DEVICE, TO_DRIVER, ECHO = DIRECTIONS = ("driver to device", "device to driver", "echo")
+WAYS = (TO_DEVICE, TO_DRIVER)
+MODES = {TO_DEVICE: "txonly", TO_DRIVER: "rxonly", ECHO: "echo"}
+BACKENDS = {TO_DEVICE: "null,read=on", TO_DRIVER: "source,size=%d", ECHO: "loop"}
+COUNTED = {TO_DEVICE: "tx_packets", TO_DRIVER: "rx_packets", ECHO: "rx_packets"}
+
+ETHERNET, ORDINARY = 14, 1514  # bytes of a header, and of a frame for which no MTU need be told
+
+# Buffers that have room for any frame, as a ring's; and frames side by side, which no ring can do.
+BARE, PACKED = "two-core limit", "limit, packed"
+LIMITS = {BARE: "buffers", PACKED: "packed"}
+
 RING_MODES = ("split", "packed", "split-in-order", "packed-in-order")
 TIMES = ("p50_ns", "p99_ns", "p99.9_ns")
 
@@ -21,25 +36,61 @@ def vioduct(options, *arguments):
                      options.seconds, "--json"])["results"]
 
 
-def by_size(part, words, samples_of):
-    """Cells of a `vioduct bench` subcommand, one for each size of frame."""
-    def cells(options):
-        def cell(size):
-            return Cell(part, "%d bytes" % size, lambda: {
-                key: mpps["median"] for row in vioduct(options, *words, "--size", size)
-                for key, mpps in samples_of(row)})
-
-        return [cell(size) for size in options.sizes]
-    return cells
+def two_cores(what):
+    """The driver's and the device's."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise LeftOut("%s: one core only" % what)
+    return cores[:2]
 
 
-# Buffers that have room for any frame, as a ring's; and frames side by side, which no ring can do.
-BARE, PACKED = "two-core limit", "limit, packed"
-limit_cells = by_size(LIMIT, ("limit",), lambda row: [((BARE, row["size"]), row["mpps"]),
-                                                      ((PACKED, row["size"]),
-                                                       row["packed"]["mpps"])])
-both_cells = by_size(BOTH, ("--no-limit",),
-                     lambda row: [((row["size"], row["direction"]), row["mpps"])])
+def start_device(stack, program, core, direction, size, *options):
+    backend = BACKENDS[direction]
+    room = ["--mtu", size - ETHERNET] if size > ORDINARY else []
+    return stack.enter_context(Device(program, [
+        ["--mac", MAC, "--backend", backend % size if "%" in backend else backend, *room,
+         *options]], core))
+
+
+def start_driver(stack, program, core, path, direction, size, *options):
+    """With the function that counts."""
+    driver = stack.enter_context(Driver(program, path, MODES[direction], "--size", size, *options,
+                                        core=core))
+    return driver, lambda: driver.count(COUNTED[direction])
+
+
+def start_halves(stack, program, cores, direction, size, pairs=1):
+    """A process and a core each, with default options."""
+    each = ["--queue-pairs", pairs]
+    device = start_device(stack, program, cores[1], direction, size, *each)
+    driver, count = start_driver(stack, program, cores[0], device.sockets[0], direction, size,
+                                 *each)
+    wait_for(lambda: count()[0] > 0, "frames")
+    return Running((driver.pid, device.pid), count)
+
+
+# ---- By size, with what two cores can do at most ------------------------------------------------
+
+def start_limit(stack, program, kind, size):
+    limit = stack.enter_context(Limit(program, kind, size))
+    wait_for(lambda: limit.count("frames")[0] > 0, "frames")
+    return Running((limit.pid,), lambda: limit.count("frames"))
+
+
+def size_groups(options):
+    cores = two_cores("driver, device and limit")
+
+    def limit(name, size):
+        return Contender(name, (size, name), lambda stack: start_limit(
+            stack, options.vioduct, LIMITS[name], size))
+
+    def halves(direction, size):
+        return Contender(direction, (size, direction), lambda stack: start_halves(
+            stack, options.vioduct, cores, direction, size))
+
+    return [Group(SIZE, "%d bytes" % size, [limit(name, size) for name in LIMITS] +
+                  [halves(direction, size) for direction in DIRECTIONS])
+            for size in options.sizes]
 
 
 # ---- The rings alone --------------------------------------------------------------------------
@@ -53,8 +104,7 @@ def parse_rings(text):
 
 
 def ring_cells(options):
-    if len(os.sched_getaffinity(0)) < 2:
-        raise LeftOut("the rings in two threads: one core only")
+    two_cores("the rings in two threads")
 
     def measure(mode):
         # A slice of some ten million frames a second each.

@@ -88,7 +88,7 @@ def axis(svg, top, height, most, unit):
 
 def ratios_panel(svg, samples, size, dpdk):
     """Bars of the ratios to DPDK's pair; one group a mode and direction."""
-    groups = [(mode, direction) for mode in peers.MODES for direction in peers.DIRECTIONS
+    groups = [(mode, direction) for mode in peers.MODES for direction in own.DIRECTIONS
               if any(samples.ratio(peers.PART, (size, mode, direction, combination), peers.PART,
                                    (size, mode, direction, "dpdk/dpdk"))
                      for combination in peers.OURS)]
@@ -99,7 +99,7 @@ def ratios_panel(svg, samples, size, dpdk):
                     "%s" % (size, report.as_told(dpdk, size), turns.told(samples, peers.PART)),
                     height + 74)
     ratios = {combination: report.peer_ratios(samples, combination, size,
-                                              directions=peers.DIRECTIONS)
+                                              directions=own.DIRECTIONS)
               for combination in peers.OURS}
     most = max(1.2, 1.05 * max(max(each.values(), default=0) for each in ratios.values()))
     place = axis(svg, top, height, most, "ratio")
@@ -114,8 +114,8 @@ def ratios_panel(svg, samples, size, dpdk):
                 svg.rect(at, place(ratio), bar - 1, place(0) - place(ratio), COLOURS[index],
                          "%s, %s, %s: %.2f" % (group + (combination, ratio)))
                 svg.text(at + bar / 2, place(ratio) - 3, "%.1f" % ratio, 9, "middle")
-        svg.text(x + width / 2, place(0) + 14, {peers.TO_DEVICE: "to device",
-                                                peers.TO_DRIVER: "to driver"}.get(
+        svg.text(x + width / 2, place(0) + 14, {own.TO_DEVICE: "to device",
+                                                own.TO_DRIVER: "to driver"}.get(
                                                     group[1], group[1]), 10, "middle")
         if number == 0 or groups[number - 1][0] != group[0]:
             svg.text(x + 2, place(0) + 30, group[0], 12, weight="bold")
@@ -126,13 +126,11 @@ def ratios_panel(svg, samples, size, dpdk):
 def sizes_panel(svg, samples):
     """Throughput by size of frame, in bits, so that all sizes fit one scale."""
     sizes = report.measured_sizes(samples)
-    series = [(own.BARE, own.LIMIT, lambda size: (own.BARE, size))] + [
-        (way, own.BOTH, lambda size, way=way: (size, way)) for way in peers.DIRECTIONS]
     curves = []
-    for name, part, key in series:
-        points = [(number, samples.median(part, *key(size)) * size * 8 / 1000)
+    for name in (own.BARE, *own.DIRECTIONS):
+        points = [(number, samples.median(own.SIZE, size, name) * size * 8 / 1000)
                   for number, size in enumerate(sizes)
-                  if samples.median(part, *key(size)) is not None]
+                  if samples.median(own.SIZE, size, name) is not None]
         if points:
             curves.append((name, points))
     if not curves:

@@ -10,7 +10,6 @@ import side_by_side as peers
 import turns
 from measure import geomean
 
-WAYS = (peers.TO_DEVICE, peers.TO_DRIVER)
 # Packed in order is left out of this one: there DPDK has its vectors, and the ratio is to its best.
 TWICE = ("split", "split-no-mergeable", "split-in-order", "packed")
 IDLE_KIB = 64
@@ -31,7 +30,7 @@ def verdict(target):
     return "met" if target["reached"] >= 1 else "%.2f of it" % target["reached"]
 
 
-def peer_ratios(samples, combination, size, modes=peers.MODES, directions=WAYS):
+def peer_ratios(samples, combination, size, modes=peers.MODES, directions=own.WAYS):
     """{(mode, direction): ratio to DPDK's pair} of those that were measured."""
     found = {}
     for mode in modes:
@@ -80,15 +79,15 @@ def pair_targets(samples, dpdk):
                            peer_ratios(samples, "ours/ours", 64, TWICE), 2)
     found += cells_at_least("ours/ours, 1518 bytes" + as_told(dpdk, 1518),
                             peer_ratios(samples, "ours/ours", 1518), 1.3)
-    for direction in WAYS:
-        ours = samples.median(own.BOTH, 64, direction)
+    for direction in own.WAYS:
+        ours = samples.median(own.SIZE, 64, direction)
         best = [value for value in (samples.median(peers.PART, 64, mode, direction, "dpdk/dpdk")
                                     for mode in peers.MODES) if value]
         if ours and best:
             found.append(at_least("ours, defaults, %s: 1.2x DPDK's best mode" % direction,
                                   ours / max(best), 1.2))
         for size, share in ((64, 0.7), (1518, 0.8)):
-            ratio = samples.ratio(own.BOTH, (size, direction), own.LIMIT, (own.BARE, size))
+            ratio = samples.ratio(own.SIZE, (size, direction), own.SIZE, (size, own.BARE))
             if ratio is not None:
                 found.append(at_least("ours, defaults, %s, %d bytes: %g of the limit" % (
                     direction, size, share), ratio, share))
@@ -127,7 +126,7 @@ def tap_targets(taps):
 
 def scale_targets(samples, ports):
     found = []
-    for direction in scale.DIRECTIONS:
+    for direction in own.WAYS:
         ratio = samples.ratio(scale.QUEUES, (1, direction), scale.QUEUES, (16, direction))
         if ratio is not None:
             found.append(at_most("16 queue pairs, %s: a frame costs at most 1.1x that of one" %
@@ -169,25 +168,23 @@ def spread_text(spread):
 
 
 def measured_sizes(samples):
-    return sorted({key[1] for key in samples.keys(own.LIMIT)} |
-                  {key[0] for key in samples.keys(own.BOTH)})
+    return sorted({key[0] for key in samples.keys(own.SIZE)})
 
 
 def sizes_table(samples):
     sizes = measured_sizes(samples)
     if not sizes:
         return
-    title("Two cores: the bare limit, and our driver and device by size of frame (Mpps; share of "
-          "the limit)")
+    title("Two cores: the bare limit, and our driver and device by size of frame (Mpps, medians of "
+          "%s; share of the limit)" % turns.told(samples, own.SIZE))
     row("bytes", 8, [own.BARE, own.PACKED] +
-        [text for way in peers.DIRECTIONS for text in (way, "share")], 21)
+        [text for way in own.DIRECTIONS for text in (way, "share")], 21)
     for size in sizes:
-        fields = [spread_text(samples.spread(own.LIMIT, kind, size))
-                  for kind in (own.BARE, own.PACKED)]
-        for direction in peers.DIRECTIONS:
-            fields += [spread_text(samples.spread(own.BOTH, size, direction)),
-                       number(samples.ratio(own.BOTH, (size, direction),
-                                            own.LIMIT, (own.BARE, size)))]
+        fields = [spread_text(samples.spread(own.SIZE, size, kind)) for kind in own.LIMITS]
+        for direction in own.DIRECTIONS:
+            fields += [spread_text(samples.spread(own.SIZE, size, direction)),
+                       number(samples.ratio(own.SIZE, (size, direction),
+                                            own.SIZE, (size, own.BARE)))]
         row(str(size), 8, fields, 21)
 
 
@@ -233,7 +230,7 @@ def peers_table(samples, dpdk):
                 fields.append("%s %5s" % (spread_text(samples.spread(peers.PART, *key)),
                                           number(ratio)))
             row("%-20s%s" % (mode, direction), 39, fields, 26)
-        for name, ways in (("two directions", WAYS), ("echo", (peers.ECHO,))):
+        for name, ways in (("two directions", own.WAYS), ("echo", (peers.ECHO,))):
             means = [geomean(list(peer_ratios(samples, combination, size,
                                               directions=ways).values()))
                      for combination in peers.OURS]
@@ -278,10 +275,10 @@ def queues_table(samples):
         return
     title("Queue pairs on the same two cores, 64 bytes (Mpps, medians of %s; a frame's cost by that "
           "of one pair)" % turns.told(samples, scale.QUEUES))
-    row("pairs", 8, [text for way in scale.DIRECTIONS for text in (way, "cost")], 26)
+    row("pairs", 8, [text for way in own.WAYS for text in (way, "cost")], 26)
     for pairs in sorted({key[0] for key in keys}):
         fields = []
-        for direction in scale.DIRECTIONS:
+        for direction in own.WAYS:
             fields += [spread_text(samples.spread(scale.QUEUES, pairs, direction)),
                        number(samples.ratio(scale.QUEUES, (1, direction),
                                             scale.QUEUES, (pairs, direction)))]

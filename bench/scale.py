@@ -19,41 +19,28 @@ import subprocess
 import tempfile
 import time
 
+import own
 from children import Device, Driver, wait_for
-from measure import MAC, LeftOut, one_line
-from turns import Contender, Group, Running
+from measure import LeftOut, one_line
+from turns import Contender, Group
 
 QUEUES = "queues"
 FIELDS = ("pairs", "direction")
 PAIRS = (1, 2, 4, 8, 16)
 PORTS = (1, 8, 64)
-# Mode of the driver, back end of the device, and what is counted.
-DIRECTIONS = {"driver to device": ("txonly", "null,read=on", "tx_packets"),
-              "device to driver": ("rxonly", "source,size=64", "rx_packets")}
 
 
 # ---- Queue pairs ------------------------------------------------------------------------------
 
 def queue_groups(options):
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise LeftOut("queue pairs: one core only")
-
-    def start(stack, pairs, direction):
-        mode, backend, field = DIRECTIONS[direction]
-        device = stack.enter_context(Device(options.vioduct, [
-            ["--backend", backend, "--queue-pairs", pairs, "--mac", MAC]], cores[1]))
-        driver = stack.enter_context(Driver(options.vioduct, device.sockets[0], mode,
-                                            "--queue-pairs", pairs, core=cores[0]))
-        wait_for(lambda: driver.count(field)[0] > 0, "frames")
-        return Running((driver.pid, device.pid), lambda: driver.count(field))
+    cores = own.two_cores("queue pairs")
 
     def contender(pairs, direction):
-        return Contender("%d pairs" % pairs, (pairs, direction),
-                         lambda stack: start(stack, pairs, direction))
+        return Contender("%d pairs" % pairs, (pairs, direction), lambda stack: own.start_halves(
+            stack, options.vioduct, cores, direction, 64, pairs))
 
     return [Group(QUEUES, direction, [contender(pairs, direction) for pairs in PAIRS])
-            for direction in DIRECTIONS]
+            for direction in own.WAYS]
 
 
 # ---- Idle ports -------------------------------------------------------------------------------

@@ -32,7 +32,9 @@ import time
 
 import children
 import dpdk_programs
-from measure import MAC, ROOT, LeftOut, one_line
+import own
+from measure import ROOT, LeftOut, one_line
+from own import ECHO, TO_DEVICE, TO_DRIVER
 from turns import Contender, Group, Running
 
 PART = "peers"
@@ -51,17 +53,11 @@ MODES = {
     "packed-in-order": ("packed_vq=1,in_order=1,vectorized=1",
                         "+ring_packed,+in_order" + NO_OFFLOADS),
 }
-TO_DEVICE, TO_DRIVER, ECHO = DIRECTIONS = ("driver to device", "device to driver", "echo")
 COMBINATIONS = ("dpdk/dpdk", "dpdk/ours", "ours/dpdk", "ours/ours")
 OURS = COMBINATIONS[1:]
 SIZES = (64, 1518)
 
-# Direction: what each half does. Mode of our driver, back end of our device.
-OUR_DRIVER = {TO_DEVICE: "txonly", TO_DRIVER: "rxonly", ECHO: "echo"}
-OUR_DEVICE = {TO_DEVICE: "null,read=on", TO_DRIVER: "source,size=%d", ECHO: "loop"}
-
-# What is counted by a driver, ours or testpmd, and by our device: of which queue.
-BY_DRIVER = {TO_DEVICE: "tx_packets", TO_DRIVER: "rx_packets", ECHO: "rx_packets"}
+# Of which queue our device's count is asked for.
 BY_DEVICE = {TO_DEVICE: "tx", TO_DRIVER: "rx", ECHO: "rx"}
 
 # Kinds of DPDK's halves, and what they do to a frame.
@@ -104,7 +100,7 @@ class Testpmds:
             half.wait_ready().start()
 
             def count():
-                frames = half.statistics()[BY_DRIVER[direction]]
+                frames = half.statistics()[own.COUNTED[direction]]
                 return frames, time.monotonic_ns()  # it does not say when
 
             yield Half(half.process.pid, count)
@@ -186,10 +182,7 @@ class Peers:
                 free, halves.needed))
 
     def _our_device(self, stack, size, direction):
-        backend = OUR_DEVICE[direction]
-        device = stack.enter_context(children.Device(self.paths.VIODUCT, [
-            ["--mac", MAC, "--backend", backend % size if "%" in backend else backend]],
-            self.cpus[1]))
+        device = own.start_device(stack, self.paths.VIODUCT, self.cpus[1], direction, size)
 
         def count():
             answer = device.ask()
@@ -206,10 +199,9 @@ class Peers:
         return stack.enter_context(halves.device(path, size, direction)), path
 
     def _our_driver(self, stack, path, size, mode, direction):
-        driver = stack.enter_context(children.Driver(
-            self.paths.VIODUCT, path, OUR_DRIVER[direction], "--size", size, "--features",
-            MODES[mode][1], core=self.cpus[0]))
-        return Half(driver.pid, lambda: driver.count(BY_DRIVER[direction]))
+        driver, count = own.start_driver(stack, self.paths.VIODUCT, self.cpus[0], path, direction,
+                                         size, "--features", MODES[mode][1])
+        return Half(driver.pid, count)
 
     def start(self, stack, size, mode, direction, combination, dpdk=TESTPMD):
         """Brings both halves up; `dpdk`: the kind of its."""

@@ -401,7 +401,7 @@ def samples_of(ratios):
     """Peers at 64 bytes: DPDK's pair at 10 Mpps, the rest by the ratios given."""
     samples = measure.Samples()
     for mode in peers.MODES:
-        for direction in report.WAYS:
+        for direction in own.WAYS:
             for combination in peers.COMBINATIONS:
                 for noise in (0.5, 1, 1.5):
                     samples.add(peers.PART, (64, mode, direction, combination),
@@ -449,8 +449,8 @@ class Judging(unittest.TestCase):
 class Drawing(unittest.TestCase):
     def test_the_drawing_is_sound_and_shows_all(self):
         samples = samples_of({"ours/ours": 2.5})
-        samples.add(own.LIMIT, (own.BARE, 64), 50)
-        samples.add(own.BOTH, (64, "driver to device"), 40)
+        samples.add(own.SIZE, (64, own.BARE), 50)
+        samples.add(own.SIZE, (64, own.TO_DEVICE), 40)
         text = plot.draw(samples, {"tx, <split>": {"ring": 100.0, "device": 50.0}}, {})
         drawn = xml.dom.minidom.parseString(text)
         tips = [title.firstChild.data for title in drawn.getElementsByTagName("title")]

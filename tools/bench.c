@@ -66,6 +66,12 @@ static int parse_rounds_option(int c, void *ctx)
 	case 'l':
 		opt->no_limit = true;
 		return 0;
+	case 'k':
+		opt->packed = strcmp(optarg, "packed") == 0;
+		opt->buffers = strcmp(optarg, "buffers") == 0;
+		if (opt->packed || opt->buffers)
+			return 0;
+		return tool_usage(COMMAND, "--kind: %s: must be buffers or packed", optarg);
 	default:
 		opt->json = true;
 		return 0;
@@ -79,6 +85,7 @@ int bench_parse_rounds(int argc, char **argv, struct bench_rounds *opt)
 		{ "seconds", required_argument, NULL, 's' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "no-limit", no_argument, NULL, 'l' },
+		{ "kind", required_argument, NULL, 'k' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -334,7 +341,9 @@ static int run(int argc, char **argv)
 static const char synopsis[] =
 	"[--size N[,N…]] [--seconds S] [--rounds N] [--no-limit] [--json]\n"
 	"       vioduct bench driver --via vhost-user:PATH[,server] --mode MODE [OPTION]…\n"
-	"       vioduct bench limit|latency [--size N[,N…]] [--seconds S] [--rounds N] [--json]\n"
+	"       vioduct bench limit [--kind buffers|packed] [--size N[,N…]] [--seconds S]\n"
+	"                           [--rounds N] [--json]\n"
+	"       vioduct bench latency [--size N[,N…]] [--seconds S] [--rounds N] [--json]\n"
 	"       vioduct bench device …     the same as vioduct device …\n"
 	"\n"
 	"Without a word: our driver and our device, each in a process and on a core of its own,\n"
@@ -348,6 +357,8 @@ static const char synopsis[] =
 	"  --seconds S             of each run; default 1, with `limit` 0.2\n"
 	"  --rounds N              runs of each kind; default 5\n"
 	"  --no-limit              without a word: leave the two-core limit out\n"
+	"  --kind buffers|packed   limit: only with buffers that have room for any frame, as a ring's\n"
+	"                          have, or only with frames side by side; default both\n"
 	"\n"
 	"With `driver`: our driver on the device that serves PATH (\",server\": that connects).\n"
 	"\n"
@@ -366,7 +377,8 @@ static const char synopsis[] =
 	"  --interrupts            latency: sleep until the device interrupts, instead of polling\n"
 	"  --patience S            in which something has to move; default 10\n"
 	"\n"
-	"SIGUSR1 prints frames sent and received so far and the time, as one JSON object.\n"
+	"SIGUSR1 prints frames sent and received (limit: handed over) so far and the time, as one\n"
+	"JSON object.\n"
 	"\n"
 	"  --json                  the result as one JSON object\n"
 	"\n"

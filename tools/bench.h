@@ -73,6 +73,8 @@ struct bench_rounds {
 	double seconds; /* of each run */
 	bool json;
 	bool no_limit; /* `vioduct bench`: leaves the two-core limit out */
+	bool packed;   /* `vioduct bench limit`: with frames side by side alone, */
+	bool buffers;  /* or with buffers that have room for any frame alone */
 };
 
 /* Reads the command line over the defaults in *@opt. 0, or TOOL_USAGE with a message. --help is

@@ -18,6 +18,8 @@
 #include "bench_series.h"
 #include "tool.h"
 
+#define COMMAND "bench"
+
 /* A kind of run. */
 struct direction {
 	const char *name;
@@ -118,7 +120,8 @@ static int prepare(struct bench_series *series)
 	struct both *both = both_of(series);
 
 	if (!series->opt.no_limit && series->cores.device >= 0)
-		return bench_limit_open(&series->opt, &series->cores, &both->handover, both->ways);
+		return bench_limit_open(&series->opt, &series->cores, 0, BENCH_LIMIT_NR,
+					&both->handover, both->ways);
 	if (!series->opt.no_limit)
 		fprintf(stderr, "vioduct bench: one core: the two-core limit is left out\n");
 	series->rows = NUM_DIRECTIONS;
@@ -230,6 +233,8 @@ int bench_both(int argc, char **argv)
 	int ret;
 
 	ret = bench_parse_rounds(argc, argv, &both.series.opt);
+	if (!ret && (both.series.opt.packed || both.series.opt.buffers))
+		return tool_usage(COMMAND, "--kind: only with limit");
 	if (!ret)
 		ret = bench_folder_make(&both.folder);
 	if (ret)

@@ -22,14 +22,17 @@
 
 #include <stdalign.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/barrier.h"
 #include "base/bits.h"
+#include "bench_asked.h"
 #include "front.h"
 #include "tool.h"
 
@@ -38,17 +41,18 @@
 #define HUGE	  (UINT64_C(2) << 20)
 #define MAX_SLOTS (BENCH_HANDOVER_DEPTH_MAX / BENCH_HANDOVER_BURST_MIN)
 #define FRAME_MAX 65536u
-#define OVER	  UINT32_MAX	 /* a slot's number: no more will come */
+#define OVER	  UINT64_MAX	 /* a slot's number: no more will come */
+#define ENDED	  UINT32_MAX	 /* a job: no more will come */
 #define LOOK_EACH (256u * 1024u) /* bytes between looks at the clock */
 
 /* Processors fetch lines by pairs: two lines apart, neither side's drags the other's along. */
 struct slot {
-	alignas(2 * LINE) uint32_t number; /* of the burst, from 1 */
+	alignas(2 * LINE) uint64_t number; /* of the burst, from 1 */
 	uint16_t ids[BENCH_HANDOVER_BURST_MAX];
 };
 
 struct answer {
-	alignas(2 * LINE) uint32_t number;
+	alignas(2 * LINE) uint64_t number;
 };
 
 struct bench_handover {
@@ -58,14 +62,16 @@ struct bench_handover {
 	alignas(2 * LINE) uint16_t held[MAX_SLOTS][BENCH_HANDOVER_BURST_MAX];
 	uint16_t stack[BENCH_HANDOVER_DEPTH_MAX];
 	uint32_t free; /* buffers on the stack */
-	uint32_t tail; /* bursts that came back */
+	uint64_t tail; /* bursts that came back */
 	struct bench_cores cores;
 	const struct bench_way *way;
 	const struct loops *loops;
+	uint64_t handed; /* frames in earlier runs of bench_handover_once() */
+	bool telling;	 /* in this one */
 	uint64_t bytes;
 	uint8_t *data;
 	pthread_t consumer;
-	alignas(2 * LINE) uint32_t job; /* the run wanted, from 1; OVER: none any more */
+	alignas(2 * LINE) uint32_t job; /* the run wanted, from 1; ENDED: none any more */
 	uint32_t done;			/* the last one that the consumer has ended */
 	/* The consumer's own. */
 	alignas(2 * LINE) uint8_t copy[FRAME_MAX];
@@ -76,7 +82,7 @@ struct producer {
 	struct bench_way way;
 	uint32_t slots, frames_ahead;
 	uint32_t at, tail_at; /* slots of the next burst, and of the next to come back */
-	uint32_t burst;	      /* number of the next burst, from 1 */
+	uint64_t burst;	      /* number of the next burst, from 1 */
 	uint64_t word;	      /* of the next frame */
 };
 
@@ -105,9 +111,9 @@ static inline void ask_for_frame(uint8_t *frame, uint32_t size)
 }
 
 /* The consumer waits for a burst. False when no more will come. */
-static inline bool await_burst(const struct slot *slot, uint32_t burst)
+static inline bool await_burst(const struct slot *slot, uint64_t burst)
 {
-	uint32_t number;
+	uint64_t number;
 
 	/* Pairs with the release in publish(). */
 	while ((number = vio_load_acquire(&slot->number)) != burst) {
@@ -235,7 +241,7 @@ static void *be_consumer(void *arg)
 	uint32_t job, done = h->done;
 
 	/* Pairs with the release in bench_handover_run() and bench_handover_end(). */
-	while ((job = vio_load_acquire(&h->job)) != OVER) {
+	while ((job = vio_load_acquire(&h->job)) != ENDED) {
 		if (job == done) {
 			vio_cpu_relax();
 			continue;
@@ -269,16 +275,23 @@ int bench_handover_begin(struct bench_handover *h)
 void bench_handover_end(struct bench_handover *h)
 {
 	/* Pairs with the acquire in be_consumer(). */
-	vio_store_release(&h->job, OVER);
+	vio_store_release(&h->job, ENDED);
 	pthread_join(h->consumer, NULL);
+}
+
+static void answer(const struct producer *p)
+{
+	printf("{\"frames\":%" PRIu64 ",\"ns\":%" PRIu64 "}\n",
+	       p->h->handed + (p->burst - 1) * p->way.burst, front_now());
+	fflush(stdout);
 }
 
 /* Returns millions of frames a second. */
 static double produce(struct bench_handover *h, double seconds)
 {
 	struct producer p = { .h = h, .way = *h->way, .burst = 1 };
-	uint32_t lines = (p.way.size + LINE - 1) / LINE, look, i, first;
-	uint64_t begun, now, end;
+	uint32_t lines = (p.way.size + LINE - 1) / LINE, look, i;
+	uint64_t begun, now, end, first, bursts;
 
 	p.slots = p.way.depth / p.way.burst;
 	p.frames_ahead = vio_min((p.way.ahead + lines - 1) / lines, p.way.burst);
@@ -288,13 +301,19 @@ static double produce(struct bench_handover *h, double seconds)
 		h->loops->give(&p);
 	first = p.burst;
 	begun = now = front_now();
-	for (end = begun + (uint64_t)(seconds * 1e9); now < end && !front_ending; now = front_now())
+	for (end = begun + (uint64_t)(seconds * 1e9); now < end && !front_ending;
+	     now = front_now()) {
 		for (i = 0; i < look; i++)
 			h->loops->give(&p);
-	i = p.burst - first;
+		if (h->telling && bench_asked())
+			answer(&p);
+	}
+	bursts = p.burst - first;
 	reserve(&p);
 	vio_store_release(&h->slots[p.at].number, OVER);
-	return now > begun ? (double)i * p.way.burst * 1e3 / (double)(now - begun) : 0;
+	if (h->telling)
+		h->handed += (p.burst - 1) * p.way.burst;
+	return now > begun ? (double)bursts * p.way.burst * 1e3 / (double)(now - begun) : 0;
 }
 
 static void start_anew(struct bench_handover *h, const struct bench_way *way)
@@ -333,7 +352,9 @@ int bench_handover_once(struct bench_handover *h, const struct bench_way *way, d
 
 	if (ret)
 		return ret;
+	h->telling = true;
 	*mpps = bench_handover_run(h, way, seconds);
+	h->telling = false;
 	bench_handover_end(h);
 	return 0;
 }

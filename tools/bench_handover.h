@@ -44,7 +44,8 @@ void bench_handover_end(struct bench_handover *handover);
 double bench_handover_run(struct bench_handover *handover, const struct bench_way *way,
 			  double seconds);
 
-/* All three. 0, or TOOL_FAILED with a message. */
+/* All three; those who ask (bench_asked.h) are told how many frames were handed over so. 0, or
+ * TOOL_FAILED with a message. */
 int bench_handover_once(struct bench_handover *handover, const struct bench_way *way,
 			double seconds, double *mpps);
 

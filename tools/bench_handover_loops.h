@@ -55,7 +55,8 @@ TARGET static inline void NAME(take)(uint8_t *copy, const uint8_t *frame, uint32
 TARGET static void NAME(consume)(struct bench_handover *h)
 {
 	const struct bench_way way = *h->way;
-	uint32_t slots = way.depth / way.burst, at = 0, burst, i, id;
+	uint32_t slots = way.depth / way.burst, at = 0, i, id;
+	uint64_t burst;
 	NAME(words) sum = { 0 };
 
 	for (burst = 1; await_burst(&h->slots[at], burst); burst++) {

@@ -207,6 +207,8 @@ int bench_latency(int argc, char **argv)
 		return ret;
 	if (both.series.opt.no_limit)
 		return tool_usage(COMMAND, "--no-limit: not with latency");
+	if (both.series.opt.packed || both.series.opt.buffers)
+		return tool_usage(COMMAND, "--kind: only with limit");
 	ret = bench_folder_make(&both.folder);
 	if (ret)
 		return ret;

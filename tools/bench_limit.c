@@ -23,6 +23,7 @@
 #include <jansson.h>
 
 #include "base/bits.h"
+#include "bench_asked.h"
 #include "bench_series.h"
 #include "tool.h"
 
@@ -180,7 +181,7 @@ free:
 }
 
 int bench_limit_open(const struct bench_rounds *opt, const struct bench_cores *cores,
-		     struct bench_handover **handover,
+		     unsigned first, unsigned end, struct bench_handover **handover,
 		     struct bench_way ways[BENCH_MAX_SIZES][BENCH_LIMIT_NR])
 {
 	unsigned i, kind;
@@ -191,7 +192,7 @@ int bench_limit_open(const struct bench_rounds *opt, const struct bench_cores *c
 		bytes = vio_max(bytes, bench_limit_bytes(opt->sizes[i]));
 	ret = bench_handover_create(bytes, cores, handover);
 	for (i = 0; i < opt->num_sizes; i++)
-		for (kind = 0; kind < BENCH_LIMIT_NR && !ret && !front_ending; kind++)
+		for (kind = first; kind < end && !ret && !front_ending; kind++)
 			ret = bench_limit_search(*handover, kind, opt->sizes[i], &ways[i][kind]);
 	return ret;
 }
@@ -201,6 +202,7 @@ int bench_limit_open(const struct bench_rounds *opt, const struct bench_cores *c
  */
 struct limit {
 	struct bench_series series; /* rows are kinds; the one value is Mpps */
+	unsigned first;		    /* kind */
 	struct bench_handover *handover;
 	struct bench_way ways[BENCH_MAX_SIZES][BENCH_LIMIT_NR];
 };
@@ -210,10 +212,16 @@ static struct limit *limit_of(struct bench_series *series)
 	return vio_container_of(series, struct limit, series);
 }
 
-static const struct bench_way *way_of(const struct bench_series *series, unsigned size,
-				      unsigned kind)
+static unsigned kind_of(const struct bench_series *series, unsigned row)
 {
-	return &vio_container_of(series, const struct limit, series)->ways[size][kind];
+	return vio_container_of(series, const struct limit, series)->first + row;
+}
+
+static const struct bench_way *way_of(const struct bench_series *series, unsigned size,
+				      unsigned row)
+{
+	return &vio_container_of(series, const struct limit, series)
+			->ways[size][kind_of(series, row)];
 }
 
 static int prepare(struct bench_series *series)
@@ -222,12 +230,14 @@ static int prepare(struct bench_series *series)
 
 	if (series->cores.device < 0)
 		return tool_fail(COMMAND, "limit: needs two cores to run on");
-	return bench_limit_open(&series->opt, &series->cores, &limit->handover, limit->ways);
+	bench_asked_listen();
+	return bench_limit_open(&series->opt, &series->cores, limit->first,
+				limit->first + series->rows, &limit->handover, limit->ways);
 }
 
-static int run(struct bench_series *series, unsigned size, unsigned kind, double *mpps)
+static int run(struct bench_series *series, unsigned size, unsigned row, double *mpps)
 {
-	return bench_handover_once(limit_of(series)->handover, way_of(series, size, kind),
+	return bench_handover_once(limit_of(series)->handover, way_of(series, size, row),
 				   series->opt.seconds, mpps);
 }
 
@@ -239,21 +249,21 @@ static void print_head(const struct bench_series *series)
 	       "bytes", "Mpps", "Gbit/s", "buffers");
 }
 
-static void print_row(const struct bench_series *series, unsigned size, unsigned kind)
+static void print_row(const struct bench_series *series, unsigned size, unsigned row)
 {
-	struct bench_spread mpps = bench_series_spread(series, size, kind, 0);
-	const struct bench_way *way = way_of(series, size, kind);
+	struct bench_spread mpps = bench_series_spread(series, size, row, 0);
+	const struct bench_way *way = way_of(series, size, row);
 	char text[BENCH_WAY_TEXT];
 
 	bench_way_format(way, text);
-	printf("%-18s %6u  %7.3f (%7.3f to %7.3f)  %8.3f  %s\n", kind_names[kind], way->size,
-	       mpps.median, mpps.min, mpps.max, mpps.median * way->size * 8 / 1e3, text);
+	printf("%-18s %6u  %7.3f (%7.3f to %7.3f)  %8.3f  %s\n", kind_names[kind_of(series, row)],
+	       way->size, mpps.median, mpps.min, mpps.max, mpps.median * way->size * 8 / 1e3, text);
 }
 
-static json_t *way_json(const struct bench_series *series, unsigned size, unsigned kind)
+static json_t *way_json(const struct bench_series *series, unsigned size, unsigned row)
 {
-	struct bench_spread mpps = bench_series_spread(series, size, kind, 0);
-	const struct bench_way *way = way_of(series, size, kind);
+	struct bench_spread mpps = bench_series_spread(series, size, row, 0);
+	const struct bench_way *way = way_of(series, size, row);
 
 	return json_pack("{s:o, s:i, s:i, s:i, s:s, s:i, s:i}", "mpps", bench_spread_json(&mpps),
 			 "stride", (int)way->stride, "depth", (int)way->depth, "burst",
@@ -261,14 +271,18 @@ static json_t *way_json(const struct bench_series *series, unsigned size, unsign
 			 "prefetch_lines", (int)way->ahead, "vector_bytes", (int)way->vec);
 }
 
-/* The limit of a size, and in it the other one. */
+/* The limit of a size, and in it that of frames side by side. */
 static void add_json(const struct bench_series *series, unsigned size, json_t *results)
 {
-	json_t *row = json_pack("{s:i}", "size", (int)series->opt.sizes[size]);
+	json_t *object = json_pack("{s:i}", "size", (int)series->opt.sizes[size]);
+	unsigned row;
 
-	json_object_update_new(row, way_json(series, size, BENCH_LIMIT_BUFFERS));
-	json_object_set_new(row, "packed", way_json(series, size, BENCH_LIMIT_PACKED));
-	json_array_append_new(results, row);
+	for (row = 0; row < series->rows; row++)
+		if (kind_of(series, row) == BENCH_LIMIT_BUFFERS)
+			json_object_update_new(object, way_json(series, size, row));
+		else
+			json_object_set_new(object, "packed", way_json(series, size, row));
+	json_array_append_new(results, object);
 }
 
 static const struct bench_series_ops limit_ops = {
@@ -298,6 +312,10 @@ int bench_limit(int argc, char **argv)
 		return ret;
 	if (limit.series.opt.no_limit)
 		return tool_usage(COMMAND, "--no-limit: not with limit");
+	if (limit.series.opt.packed || limit.series.opt.buffers) {
+		limit.first = limit.series.opt.packed ? BENCH_LIMIT_PACKED : BENCH_LIMIT_BUFFERS;
+		limit.series.rows = 1;
+	}
 	ret = bench_series_run(&limit.series);
 	bench_handover_destroy(limit.handover);
 	return ret;

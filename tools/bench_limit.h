@@ -28,10 +28,10 @@ uint32_t bench_limit_stride(enum bench_limit_kind kind, uint32_t size, unsigned 
 int bench_limit_search(struct bench_handover *handover, enum bench_limit_kind kind, uint32_t size,
 		       struct bench_way *way);
 
-/* Memory for all of @opt's sizes, and the fastest way of each and of either kind. As the above;
- * *@handover is the caller's to destroy in any case. */
+/* Memory for all of @opt's sizes, and the fastest way of each in all kinds from @first to before
+ * @end. As the above; *@handover is the caller's to destroy in any case. */
 int bench_limit_open(const struct bench_rounds *opt, const struct bench_cores *cores,
-		     struct bench_handover **handover,
+		     unsigned first, unsigned end, struct bench_handover **handover,
 		     struct bench_way ways[BENCH_MAX_SIZES][BENCH_LIMIT_NR]);
 
 /* "stride 2112, depth 1024, burst 32, FIFO, prefetch 32 lines, vectors of 64" */

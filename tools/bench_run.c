@@ -21,13 +21,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bits.h"
 #include "base/copy.h"
+#include "bench_asked.h"
 #include "bench_frame.h"
 #include "tool.h"
 
@@ -98,35 +98,6 @@ static const char *const mode_names[] = {
 const char *bench_mode_name(enum bench_mode mode)
 {
 	return mode_names[mode];
-}
-
-/* ------------------------------------------------------------------------------------------
- * Signals: what came since the last look
- */
-static volatile sig_atomic_t asked, continued;
-
-static void note_signal(int signo)
-{
-	if (signo == SIGUSR1)
-		asked = 1;
-	else
-		continued = 1;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESTART };
-
-	sigaction(SIGUSR1, &action, NULL);
-	sigaction(SIGCONT, &action, NULL);
-}
-
-static void answer(const struct run *run)
-{
-	asked = 0;
-	printf("{\"tx_packets\":%" PRIu64 ",\"rx_packets\":%" PRIu64 ",\"ns\":%" PRIu64 "}\n",
-	       run->completed, run->result->rx_packets, front_now());
-	fflush(stdout);
 }
 
 /* ------------------------------------------------------------------------------------------
@@ -582,6 +553,13 @@ static void consider_stall(struct run *run, uint64_t now)
 	}
 }
 
+static void answer(const struct run *run)
+{
+	printf("{\"tx_packets\":%" PRIu64 ",\"rx_packets\":%" PRIu64 ",\"ns\":%" PRIu64 "}\n",
+	       run->completed, run->result->rx_packets, front_now());
+	fflush(stdout);
+}
+
 /* Looks at the clock and, every hundredth of a second, at all else. */
 static void look(struct run *run, bool moved)
 {
@@ -591,11 +569,9 @@ static void look(struct run *run, bool moved)
 	if (moved)
 		run->moved = now;
 	/* A stop before this is seen here; what was read of the clock may be older than it. */
-	while (continued) {
-		continued = 0;
+	while (bench_continued())
 		run->moved = now = front_now();
-	}
-	if (asked)
+	if (bench_asked())
 		answer(run);
 	if (moved && !run->begun) {
 		run->begun = run->last;
@@ -754,7 +730,7 @@ int bench_run(const struct bench_conf *conf, struct bench_result *result)
 	run->result = result;
 	run->echo = conf->mode == BENCH_ECHO || conf->mode == BENCH_MACSWAP;
 	run->sending = true;
-	catch_signals();
+	bench_asked_listen();
 	run->frames = conf->frames ? conf->frames : UINT64_MAX;
 	ret = open_device(run);
 	if (!ret) {

@@ -3,6 +3,7 @@
 /* In front of cmocka, which has a macro by the name of a function in here. */
 #include "../../tools/tool.c"
 #include "../../tools/front.c"
+#include "../../tools/bench_asked.c"
 #include "../../tools/bench_stat.c"
 #include "../../tools/bench_pair.c"
 #undef COMMAND
