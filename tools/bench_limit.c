@@ -7,7 +7,8 @@
  * next. So all combinations of some values of each are tried, for half a millisecond at a
  * time; the best of them are tried again for longer, and so on until one is left. All that are still in the
  * race take turns, and the median of a way's turns counts: a moment in which the machine did
- * something else is then no way's fault.
+ * something else is then no way's fault. The last turns are long, since some ways are fast for some
+ * hundredths of a second only, until more of their frames lie in the wrong cache.
  *
  * There are two limits. Buffers of a ring have to have room for whatever frame comes, so the lines
  * that are touched lie far apart when frames are small. Frames that are packed side by side go
@@ -82,10 +83,10 @@ static const struct stage {
 	unsigned turns, keep;
 	bool widths; /* each with all widths of vectors, no longer with the widest alone */
 } stages[] = {
-	{ 0.0005, 3, 24, false },
-	{ 0.002, 3, 8, false },
-	{ 0.003, 5, 4, true },
-	{ 0.010, 5, 1, false },
+	{ 0.0005, 3, 32, false },
+	{ 0.004, 3, 12, false },
+	{ 0.005, 5, 8, true },
+	{ 0.040, 5, 1, false },
 };
 
 /* All but the stride, from the number of a combination. False when these do not go together. */

@@ -35,6 +35,8 @@
 #define BURST	    64
 #define RING_SIZE   1024
 #define SPARE	    (4 * BURST)
+#define SPARE_MAX   1024 /* bytes of a frame: those of larger ones go to the pool */
+#define REST	    1024 /* buffers that rest there */
 #define LINES_AHEAD 32u
 /* In a visit to a pair: what that brings into the cache serves more than one. Frames that were sent
  * take room there until they come back, so those are fewer. */
@@ -124,7 +126,7 @@ static void free_sent(void *ctx, struct vio_buf **bufs, unsigned n)
 	else
 		for (i = 0; i < n; i++)
 			run->result->tx_bytes += bufs[i]->len;
-	keep = vio_min(n, SPARE - run->num_spare);
+	keep = run->conf->size < SPARE_MAX ? vio_min(n, SPARE - run->num_spare) : 0;
 	memcpy(run->spare + run->num_spare, bufs, keep * sizeof(*bufs));
 	run->num_spare += keep;
 	if (keep < n)
@@ -180,17 +182,6 @@ static unsigned may_make(const struct run *run)
 	return (unsigned)n;
 }
 
-/* Asks for all lines of an empty buffer that a frame of @size is going to fill. */
-static inline void ask_for(const struct vio_buf *buf, uint32_t size)
-{
-	const uint8_t *data = vio_buf_data(buf);
-	uint32_t at = 0;
-
-	do
-		vio_prefetch_write(data + at);
-	while ((at += VIO_CACHE_LINE) < size);
-}
-
 /*
  * Writes the first @n of @have buffers. As each is written, the lines of another are asked for, some 32
  * lines ahead, which are as many as take as long to come as it takes to get there: all at once would
@@ -208,7 +199,7 @@ static inline void make_frames(struct vio_buf *const *bufs, unsigned n, unsigned
 		struct vio_buf *buf = bufs[i];
 
 		if (i + ahead < have)
-			ask_for(bufs[i + ahead], size);
+			vio_prefetch_write_all(vio_buf_data(bufs[i + ahead]), vio_max(size, 1u));
 		buf->len = bench_frame_size(size, number + i);
 		bench_stream_fill(&stream, vio_buf_data(buf), buf->len);
 	}
@@ -686,7 +677,7 @@ static int open_device(struct run *run)
 	struct front_queues queues = {
 		.pairs = conf->pairs,
 		.size = ring,
-		.buffers = conf->pairs * 2 * (ring + 2 * BURST),
+		.buffers = conf->pairs * 2 * (ring + 2 * BURST) + REST,
 		.room = conf->size,
 		.rx = { .alloc = alloc_buffers, .free = free_received },
 		.tx = { .free = free_sent, .unsent = free_unsent },

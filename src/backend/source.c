@@ -280,13 +280,16 @@ VIO_WIDE static unsigned fill_small_wide(struct head *h, uint64_t sequence,
 static vio_always_inline unsigned fill_burst(struct head *heads, uint64_t sequence,
 					     struct vio_frame *room, unsigned n, const bool imix)
 {
-	unsigned i = 0;
+	const unsigned ahead = vio_rooms_ahead(heads->t->len);
+	unsigned i = 0, asked;
 
 	if (!imix && heads->t->len == HEAD_BYTES)
 		i = (vio_wide() ? fill_small_wide : fill_small_narrow)(heads, sequence, room, n);
-	for (; i < n; i++) {
+	for (asked = i; i < n; i++) {
 		struct head *h = &heads[imix ? template_of(sequence + i) : 0];
 
+		for (; ahead && asked < n && asked <= i + ahead; asked++)
+			vio_room_ask(&room[asked], room[asked].len);
 		if (vio_unlikely(room[i].len < h->t->len))
 			break;
 		fill(h, sequence + i, &room[i]);

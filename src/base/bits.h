@@ -60,6 +60,15 @@ static inline void vio_prefetch_write(const void *p)
 #endif
 }
 
+/* Likewise, all lines of @len bytes at @p, which begin a line. */
+static inline void vio_prefetch_write_all(const void *p, size_t len)
+{
+	size_t at;
+
+	for (at = 0; at < len; at += VIO_CACHE_LINE)
+		vio_prefetch_write((const char *)p + at);
+}
+
 static inline void vio_cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
