@@ -392,6 +392,9 @@ static int source_receive(struct vio_backend *be, unsigned pair, unsigned budget
 	left = (unsigned)vio_min((uint64_t)budget, due(s, p));
 	for (unsigned i = 0; i < s->num_templates; i++)
 		make_head(&heads[i], &s->templates[i], pair, p->sequence);
+	/* Where all frames are as long, rooms say so from burst to burst. */
+	if (!imix)
+		want_burst(heads, 0, room, vio_min(left, (unsigned)VIO_SINK_BURST), false);
 	while (left != 0) {
 		unsigned want = vio_min(left, (unsigned)VIO_SINK_BURST), whole;
 		const uint64_t sequence = p->sequence;
@@ -399,8 +402,6 @@ static int source_receive(struct vio_backend *be, unsigned pair, unsigned budget
 
 		if (imix)
 			want_burst(heads, sequence, room, want, true);
-		else
-			want_burst(heads, sequence, room, want, false);
 		got = vio_max(p->sink->ops->reserve(p->sink, room, want), 0);
 		whole = imix ? fill_burst(heads, sequence, room, (unsigned)got, true) :
 			       fill_burst(heads, sequence, room, (unsigned)got, false);
@@ -415,6 +416,8 @@ static int source_receive(struct vio_backend *be, unsigned pair, unsigned budget
 			p->sequence++;
 			left--;
 			done++;
+			if (!imix)
+				want_burst(heads, 0, room, VIO_SINK_BURST, false);
 		} else if (whole < want) {
 			p->starved = true;
 			break;

@@ -23,6 +23,7 @@
 
 #include "base/bits.h"
 #include "base/iov.h"
+#include "net/hdr.h"
 #include "tap_pair.h"
 
 #define PAGE_MIN 4096 /* no page of memory is smaller */
@@ -82,7 +83,7 @@ static bool odd_pieces(const struct vio_frame *frame)
 /* Lays a small frame behind its header. False when it has fewer bytes than it says. */
 static bool lay_out(struct tap_out *out, const struct vio_frame *frame)
 {
-	if (vio_likely((frame->meta.flags | frame->meta.gso_type) == 0))
+	if (vio_likely(!vio_net_meta_asks(&frame->meta)))
 		memset(out->header, 0, sizeof(out->header)); /* the rest means nothing then */
 	else
 		vio_net_hdr_encode(out->header, sizeof(out->header), false, &frame->meta);

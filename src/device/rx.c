@@ -331,7 +331,7 @@ static void write_header(struct vio_device_pair *pair, const struct vio_rx_slot 
 	/* 5.1.9.4.1: flags are 0 without GUEST_CSUM. A back end may know of a checksum all the same. */
 	if (!(dev->features & vio_feature(VIO_NET_F_GUEST_CSUM)))
 		meta->flags = 0;
-	if (vio_likely(slot->header && !(meta->flags | meta->gso_type) &&
+	if (vio_likely(slot->header && !vio_net_meta_asks(meta) &&
 		       dev->hdr_size == VIO_NET_HDR_SIZE && !dev->big_endian)) {
 		vio_net_hdr_say_only(slot->header, buffers);
 		return;
@@ -380,7 +380,7 @@ static unsigned commit_plain(struct vio_device_pair *pair, const struct vio_fram
 	for (i = 0; i < n; i++, slot++, chain++) {
 		const struct vio_frame *frame = &frames[i];
 
-		if (vio_unlikely(frame->meta.flags | frame->meta.gso_type))
+		if (vio_unlikely(vio_net_meta_asks(&frame->meta)))
 			break;
 		chain->written = frame->len + hs;
 		vio_net_hdr_say_only(slot->header, 1);

@@ -146,7 +146,7 @@ static vio_noinline int judge(const struct vio_device *dev, struct vio_tx_scratc
 	}
 	frame->iov->base = (uint8_t *)frame->iov->base + skip;
 	frame->iov->len -= skip;
-	if (vio_unlikely(frame->meta.flags | frame->meta.gso_type))
+	if (vio_unlikely(vio_net_meta_asks(&frame->meta)))
 		ret = judge_offloads(dev, tx, i, &verdict);
 	else
 		memset(&frame->meta, 0, sizeof(frame->meta)); /* the rest means nothing then */

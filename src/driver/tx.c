@@ -19,6 +19,7 @@
 #include "driver/driver.h"
 
 #include "base/endian.h"
+#include "net/hdr.h"
 
 /* Descriptors, at least, at which a sender that was turned away is called again: any usual frame
  * fits. */
@@ -43,11 +44,6 @@ static int write_header(struct vio_driver_queue *q, struct vio_buf *buf, uint32_
 	return 0;
 }
 
-static vio_always_inline bool asks_nothing(const struct vio_net_meta *meta)
-{
-	return !(meta->flags | meta->gso_type);
-}
-
 /* The header of a frame that asks for nothing. */
 static vio_always_inline void clear_header(struct vio_buf *buf, uint32_t hdr_size)
 {
@@ -64,7 +60,7 @@ static vio_always_inline void clear_header(struct vio_buf *buf, uint32_t hdr_siz
 
 static int put_header(struct vio_driver_queue *q, struct vio_buf *buf, uint32_t len)
 {
-	if (!asks_nothing(&buf->meta))
+	if (vio_net_meta_asks(&buf->meta))
 		return write_header(q, buf, len);
 	clear_header(buf, q->hdr_size);
 	return 0;
@@ -203,7 +199,7 @@ static vio_always_inline unsigned build_burst(struct vio_driver_queue *q, struct
 		struct vio_buf *buf = frames[i];
 
 		/* A length below the smallest wraps to one above the largest. */
-		if (vio_likely(!map && buf->next == NULL && asks_nothing(&buf->meta) &&
+		if (vio_likely(!map && buf->next == NULL && !vio_net_meta_asks(&buf->meta) &&
 			       buf->len - VIO_ETH_MIN_LEN <= len_span && piece_ok(buf, hdr_size))) {
 			clear_header(buf, hdr_size);
 			buf->frame_len = buf->len;
@@ -271,7 +267,7 @@ static vio_always_inline void build_plain(struct vio_driver_queue *q, struct bur
 		unsigned begin = b->at;
 
 		/* A length below the smallest wraps to one above the largest. */
-		if (vio_unlikely(buf->next != NULL || !asks_nothing(&buf->meta) ||
+		if (vio_unlikely(buf->next != NULL || vio_net_meta_asks(&buf->meta) ||
 				 buf->len - VIO_ETH_MIN_LEN > len_span || !piece_ok(buf, hdr_size)))
 			return;
 		clear_header(buf, hdr_size);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <vioduct/frame.h>
 #include <vioduct/virtio.h>
 
 #include "base/bits.h"
@@ -20,6 +21,12 @@ static vio_always_inline bool vio_net_hdr_plain(const void *wire)
 
 	memcpy(&flags_gso, wire, sizeof(flags_gso));
 	return flags_gso == 0;
+}
+
+/* Whether a decoded header asks for anything. */
+static vio_always_inline bool vio_net_meta_asks(const struct vio_net_meta *meta)
+{
+	return (meta->flags | meta->gso_type) != 0;
 }
 
 /* The words of a header of VIO_NET_HDR_SIZE bytes that says nothing but how many buffers. */

@@ -270,18 +270,22 @@ static int packed_pop_burst(struct vio_devq *base, const struct vio_mem *mem,
 	int why = 0;
 
 	/* Up to the end of the ring, and from its start on. */
-	do {
+	for (;;) {
 		/* Each takes a descriptor, its spare entry and one piece at least. */
 		run = vio_min((uint32_t)(b.end - b.chain), (uint32_t)(b.pool_end - b.iov) / 2);
 		run = packed_run(b.at, vio_min(run, b.left), q->q.num);
+		if (run == 0)
+			break;
 		plain = pop_run(q, b.at, &region, b.chain, b.iov, run);
 		b.chain += plain;
 		b.iov += 2 * plain;
 		b.left -= plain;
 		b.at = packed_forward(b.at, plain, q->q.num);
-	} while (plain == run && run > 0);
-	if (run > 0)
-		why = pop_lists(q, mem, &b);
+		if (plain < run) {
+			why = pop_lists(q, mem, &b);
+			break;
+		}
+	}
 	n = (unsigned)(b.chain - chains);
 	/* Chains before a bad one are good: the next call meets the bad one first. */
 	if (vio_unlikely(n == 0 && why < 0))
