@@ -85,8 +85,7 @@ struct run {
 	unsigned num_next;
 	uint64_t begun, moved, last, looked, shown, end; /* moments; 0: not yet */
 	uint8_t whole[VIO_FRAME_MAX_LEN];		 /* a frame that came in pieces */
-	uint8_t copy[VIO_FRAME_MAX_LEN]
-		__attribute__((aligned(16))); /* what a receiver has of a frame */
+	uint8_t copy[VIO_FRAME_MAX_LEN] vio_cacheline;	 /* what a receiver has of a frame */
 	struct pair pairs[];
 };
 
@@ -711,12 +710,15 @@ static int open_device(struct run *run)
 int bench_run(const struct bench_conf *conf, struct bench_result *result)
 {
 	struct run *run;
+	size_t size;
 	int ret;
 
 	memset(result, 0, sizeof(*result));
-	run = calloc(1, sizeof(*run) + conf->pairs * sizeof(run->pairs[0]));
+	size = vio_align_up(sizeof(*run) + conf->pairs * sizeof(run->pairs[0]), VIO_CACHE_LINE);
+	run = aligned_alloc(VIO_CACHE_LINE, size);
 	if (!run)
 		return tool_fail(COMMAND, "out of memory");
+	memset(run, 0, size);
 	run->conf = conf;
 	run->result = result;
 	run->echo = conf->mode == BENCH_ECHO || conf->mode == BENCH_MACSWAP;
