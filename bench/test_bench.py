@@ -123,6 +123,13 @@ class Reading(unittest.TestCase):
         self.assertIsNone(options.dpdk)
         self.assertEqual(bench.parse(["--dpdk", "same-work"]).dpdk, peers.SAME_WORK)
 
+    def test_sizes_are_measured_with_what_two_cores_can_do(self):
+        with unittest.mock.patch.object(own, "two_cores", lambda what: [0, 1]):
+            groups = own.size_groups(bench.parse(["--sizes", "64,1518"]))
+        self.assertEqual([contender.key for group in groups for contender in group.contenders], [
+            (size, name) for size in (64, 1518)
+            for name in ("two-core limit", "limit, packed", *own.DIRECTIONS)])
+
     def test_turns_follow_rounds_and_seconds(self):
         self.assertEqual([bench.parse(words).turns for words in (
             [], ["--rounds", "10"], ["--seconds", "0.5"], ["--quick"])], [20, 40, 10, 2])

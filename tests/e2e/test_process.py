@@ -2,6 +2,7 @@
 """The program as a process: how soon it serves, what it holds, what it does when there is nothing
 to do, what it needs no privilege for, and what a thousand rude visitors leave behind."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -199,7 +200,7 @@ def test_many_idle_ports_cost_little(scratch, backend):
 
 
 def asked(driver):
-    """The answer of a `vioduct bench driver` that has loaded its handler."""
+    """The answer of a subject of `vioduct bench` that has loaded its handler."""
     start = len(driver.stdout.text)
     driver.signal(signal.SIGUSR1)
     return json.loads(driver.wait_for("^{.*}$", 10, start=start).group())
@@ -241,6 +242,27 @@ def test_bench_driver_does_not_count_the_time_for_which_it_was_stopped(scratch):
             asked(driver)
             assert driver.wait() == 1
             assert "nothing moves for %g seconds" % patience in driver.stderr.text
+
+
+@pytest.mark.skipif(len(paths.cpus()) < 2, reason="the limit of two cores")
+def test_bench_limit_says_how_many_frames_were_handed_over(scratch):
+    """From the first of its rounds on, over all of them."""
+    with Process(["env", "--ignore-signal=USR1", paths.VIODUCT, "bench", "limit", "--kind",
+                  "buffers", "--size", 64, "--rounds", 100, "--seconds", 0.05]) as limit:
+        def answer():
+            start = len(limit.stdout.text)
+            limit.signal(signal.SIGUSR1)
+            with contextlib.suppress(AssertionError):
+                return json.loads(limit.wait_for("^{.*}$", 0.5, start=start).group())
+            return None
+
+        first = poll(answer, 60, "the end of the search")
+        begun = first
+        while begun["ns"] + 3e8 > (last := asked(limit))["ns"]:
+            assert first["ns"] < last["ns"] and first["frames"] < last["frames"]
+            first = last
+        limit.signal(signal.SIGTERM)
+        assert limit.wait() == 0, limit.stderr.text
 
 
 def rude_visit(path, number):

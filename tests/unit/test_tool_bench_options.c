@@ -138,6 +138,11 @@ static void test_rounds(void **state)
 	assert_int_equal(parsed.rounds, 7);
 	assert_true(parsed.seconds == 0.25);
 	assert_true(parsed.json && parsed.no_limit);
+	assert_int_equal(with_line(parse_rounds, "limit --kind packed"), 0);
+	assert_true(parsed.packed && !parsed.buffers);
+	assert_int_equal(with_line(parse_rounds, "limit --kind packed --kind buffers"), 0);
+	assert_true(parsed.buffers && !parsed.packed);
+	assert_int_equal(with_line(parse_rounds, "limit --kind any"), TOOL_USAGE);
 	assert_int_equal(with_line(parse_rounds,
 				   "x --size 64,64,64,64,64,64,64,64,64,64,64,64,64,64,"
 				   "64,64"),
