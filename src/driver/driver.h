@@ -47,6 +47,7 @@ struct vio_driver_queue {
 
 	/* set by start, constant while started */
 	bool mergeable; /* rx */
+	bool hdr_says;	/* rx: what is in a header may mean something */
 	uint32_t num;
 	uint32_t hdr_size;
 	uint32_t frame_max; /* tx: bytes of a frame without GSO */

@@ -145,6 +145,9 @@ static void take_settings(struct vio_driver_queue *q)
 	q->features = drv->accepted.w[0];
 	q->hdr_size = drv->hdr_size;
 	q->mergeable = vio_driver_has(drv, VIO_NET_F_MRG_RXBUF);
+	/* All that it may say of the frame takes one of these. */
+	q->hdr_says = q->mergeable || vio_driver_has(drv, VIO_NET_F_GUEST_CSUM) ||
+		      vio_driver_has(drv, VIO_NET_F_HASH_REPORT);
 	q->map_host = drv->host->map ? drv->host : NULL;
 	/* virtio 1.4, 5.1.9.2.1: nothing longer than the MTU and the Ethernet header. */
 	q->frame_max = vio_driver_has(drv, VIO_NET_F_MTU) ? drv->mtu + VIO_ETH_HLEN :

@@ -170,7 +170,8 @@ static vio_noinline struct vio_buf *receive_odd(struct vio_driver_queue *q, stru
 		return NULL;
 	}
 	len -= q->hdr_size;
-	read_header(q, buf);
+	if (q->hdr_says)
+		read_header(q, buf);
 	buf->frame_len = len;
 	if (!q->mergeable) {
 		buf->meta.num_buffers = 1;
@@ -195,24 +196,27 @@ struct asked {
 	const struct vio_drvq_done *next, *end;
 };
 
-/* Asks for the header and the beginning of the frame. */
-static vio_always_inline void ask_for(const struct vio_drvq_done *done)
+/* Asks for the header, if it @says anything, and the beginning of the frame. */
+static vio_always_inline void ask_for(const struct vio_drvq_done *done, const bool says)
 {
 	const struct vio_buf *buf = done->token;
 
-	vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM - 1);
+	if (says)
+		vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM - 1);
 	vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM);
 }
 
 /* Makes of a used buffer of @len bytes, header included, what nearly all are: a frame in one buffer,
- * whose header says nothing. False: it is something else. */
-static vio_always_inline bool receive_one(struct vio_buf *buf, uint32_t len, bool merged,
-					  struct vio_driver_tally *tally)
+ * whose header says nothing. Where it can't, it is not looked at: its line then stays with the device.
+ * False: it is something else. */
+static vio_always_inline bool receive_one(struct vio_buf *buf, uint32_t len, const bool says,
+					  bool merged, struct vio_driver_tally *tally)
 {
 	const uint8_t *data = buf->mem + VIO_BUF_HEADROOM;
 
-	if (vio_unlikely(buf->next != NULL ||
-			 !vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1, merged)))
+	if (vio_unlikely(buf->next != NULL))
+		return false;
+	if (says && vio_unlikely(!vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1, merged)))
 		return false;
 	/* All else is as make_empty() left it. */
 	buf->len = len - VIO_NET_HDR_SIZE;
@@ -223,21 +227,22 @@ static vio_always_inline bool receive_one(struct vio_buf *buf, uint32_t len, boo
 
 /* Does so with up to @n used buffers as long as they are of @len bytes. Returns how many. */
 static vio_always_inline unsigned receive_alike(const struct vio_drvq_done *done, unsigned n,
-						uint32_t len, bool merged, struct vio_buf **frames,
-						struct asked *asked, struct vio_driver_tally *tally)
+						uint32_t len, const bool says, bool merged,
+						struct vio_buf **frames, struct asked *asked,
+						struct vio_driver_tally *tally)
 {
 	const struct vio_drvq_done *const begin = done, *const end = done + n;
 	const unsigned both = vio_min(n, (unsigned)(asked->end - asked->next));
 	const struct vio_drvq_done *const ahead = done + both;
 
 	for (; done < ahead && done->len == len; done++) {
-		ask_for(asked->next++);
-		if (!receive_one(done->token, len, merged, tally))
+		ask_for(asked->next++, says);
+		if (!receive_one(done->token, len, says, merged, tally))
 			goto out;
 		*frames++ = done->token;
 	}
 	for (; done >= ahead && done < end && done->len == len; done++) {
-		if (!receive_one(done->token, len, merged, tally))
+		if (!receive_one(done->token, len, says, merged, tally))
 			goto out;
 		*frames++ = done->token;
 	}
@@ -261,8 +266,12 @@ static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 		/* A length below the header wraps to one that is no frame's. */
 		if (vio_unlikely(len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN))
 			break;
-		alike = receive_alike(done + i, n - i, done[i].len, q->mergeable, frames + i, asked,
-				      tally);
+		if (q->hdr_says)
+			alike = receive_alike(done + i, n - i, done[i].len, true, q->mergeable,
+					      frames + i, asked, tally);
+		else
+			alike = receive_alike(done + i, n - i, done[i].len, false, false,
+					      frames + i, asked, tally);
 		vio_driver_tally_add(&q->stats, tally, len, alike);
 	}
 	return i;
@@ -331,7 +340,7 @@ static vio_always_inline int take_burst(struct vio_driver_queue *q, unsigned wan
 		a->first = 0;
 		a->n = (uint32_t)n;
 		for (int i = 0; i < n; i++)
-			ask_for(&a->done[a->which][i]);
+			ask_for(&a->done[a->which][i], q->hdr_says);
 	}
 	burst->done = &a->done[a->which][a->first];
 	burst->n = vio_min((unsigned)n, want);

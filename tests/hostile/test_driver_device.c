@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/barrier.h"
+#include "base/bits.h"
 #include "base/endian.h"
 #include "lib/driver_rig.h"
 #include "random.h"
@@ -391,6 +392,42 @@ static void test_h16_offloads_that_were_not_offered(void **state)
 	assert_int_equal(stats.drops[VIO_DROP_BAD_GSO], 1);
 }
 
+/* Neither offloads nor merging: the header may say nothing, so whatever is in it nobody hears of it. In
+ * buffers of one piece and of more. */
+static void test_h07_h25_a_header_that_may_say_nothing(void **state)
+{
+	static const struct vio_net_meta metas[] = {
+		{ .flags = VIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 34 },
+		{ .flags = 0xff, .csum_start = UINT16_MAX, .csum_offset = UINT16_MAX },
+		{ .gso_type = VIO_NET_HDR_GSO_TCPV4, .gso_size = 1 },
+		{ .gso_type = 0xff, .hdr_len = UINT16_MAX, .num_buffers = 77 },
+	};
+	static const struct vio_net_meta nothing = { .num_buffers = 1 };
+	static const uint16_t mtus[] = { 1500, 9000 };
+	struct rig *r = *state;
+	struct vio_buf *buf;
+	unsigned i;
+
+	fake_withdraw(&r->dev, VIO_NET_F_MRG_RXBUF);
+	r->ring = 128;
+	rig_start(r);
+	for (i = 0; i < 2 * vio_array_size(metas); i++) {
+		if (i % vio_array_size(metas) == 0) {
+			r->dev.config.mtu = vio_le16(mtus[i / vio_array_size(metas)]);
+			assert_int_equal(vio_driver_stop(r->drv), 0);
+			assert_int_equal(vio_driver_start(r->drv, &r->err), 0);
+		}
+		assert_true(fake_send(&r->dev, 0, frame, 100, &metas[i % vio_array_size(metas)]) >
+			    0);
+		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), 1);
+		assert_int_equal(buf->frame_len, 100);
+		assert_int_equal(buf->len, 100);
+		assert_memory_equal(&buf->meta, &nothing, sizeof(nothing));
+		assert_memory_equal(vio_buf_data(buf), frame, 100);
+		rig_free(r, buf);
+	}
+}
+
 /* ---- H09: lengths ---------------------------------------------------------------------------- */
 
 /* From nothing to what no frame may be, in buffers posted as one. */
@@ -603,6 +640,7 @@ int main(void)
 		RIG_TEST(test_h25_empty_piece, RING_RUN_ALL),
 		RIG_TEST(test_h07_h16_headers_that_lie, RING_RUN_ALL),
 		RIG_TEST(test_h16_offloads_that_were_not_offered, RING_RUN_ALL),
+		RIG_TEST(test_h07_h25_a_header_that_may_say_nothing, RING_RUN_ALL),
 		RIG_TEST(test_h09_frames_of_every_length, RING_RUN_ALL),
 		RIG_TEST(test_h29_storm, RING_RUN_ALL),
 		RIG_TEST(test_h29_lost, RING_RUN_ALL),
