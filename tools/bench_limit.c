@@ -7,8 +7,9 @@
  * next. So all combinations of some values of each are tried, for half a millisecond at a
  * time; the best of them are tried again for longer, and so on until one is left. All that are still in the
  * race take turns, and the median of a way's turns counts: a moment in which the machine did
- * something else is then no way's fault. The last turns are long, since some ways are fast for some
- * hundredths of a second only, until more of their frames lie in the wrong cache.
+ * something else is then no way's fault. Many buffers are often fast for some hundredths of a second
+ * only, until more of their frames lie in the wrong cache: so for each number of them the best way
+ * stays in the race up to the last turns, which are long.
  *
  * There are two limits. Buffers of a ring have to have room for whatever frame comes, so the lines
  * that are touched lie far apart when frames are small. Frames that are packed side by side go
@@ -77,16 +78,16 @@ struct candidate {
 	double mpps; /* their median */
 };
 
-/* How a stage tries those that are left, and how many go on. */
+/* How a stage tries those that are left, and how many of each depth go on. */
 static const struct stage {
 	double seconds;
 	unsigned turns, keep;
 	bool widths; /* each with all widths of vectors, no longer with the widest alone */
 } stages[] = {
-	{ 0.0005, 3, 32, false },
-	{ 0.004, 3, 12, false },
-	{ 0.005, 5, 8, true },
-	{ 0.040, 5, 1, false },
+	{ 0.0005, 3, 6, false },
+	{ 0.004, 3, 2, false },
+	{ 0.005, 5, 1, true },
+	{ 0.100, 5, 1, false },
 };
 
 /* All but the stride, from the number of a combination. False when these do not go together. */
@@ -155,6 +156,20 @@ static void run_stage(struct bench_handover *handover, const struct stage *stage
 	qsort(list, n, sizeof(list[0]), by_speed);
 }
 
+/* Keeps the first @keep of each depth, in their order. Returns how many these are. */
+static unsigned keep_best(struct candidate *list, unsigned n, unsigned keep)
+{
+	unsigned kept = 0, same, i, k;
+
+	for (i = 0; i < n; i++) {
+		for (same = k = 0; k < kept; k++)
+			same += list[k].way.depth == list[i].way.depth;
+		if (same < keep)
+			list[kept++] = list[i];
+	}
+	return kept;
+}
+
 int bench_limit_search(struct bench_handover *handover, enum bench_limit_kind kind, uint32_t size,
 		       struct bench_way *way)
 {
@@ -172,7 +187,7 @@ int bench_limit_search(struct bench_handover *handover, enum bench_limit_kind ki
 		if (stages[i].widths)
 			n = add_widths(list, n);
 		run_stage(handover, &stages[i], list, n);
-		n = vio_min(n, stages[i].keep);
+		n = keep_best(list, n, stages[i].keep);
 	}
 	bench_handover_end(handover);
 	*way = list[0].way;

@@ -23,7 +23,7 @@ uint64_t bench_limit_bytes(uint32_t size);
  * @wider the next. */
 uint32_t bench_limit_stride(enum bench_limit_kind kind, uint32_t size, unsigned wider);
 
-/* Looks for the fastest way for frames of @size bytes, for three seconds or so. 0, or TOOL_FAILED with
+/* Looks for the fastest way for frames of @size bytes, for five seconds or so. 0, or TOOL_FAILED with
  * a message. */
 int bench_limit_search(struct bench_handover *handover, enum bench_limit_kind kind, uint32_t size,
 		       struct bench_way *way);
