@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Our own two halves as processes that are asked, while they run, what they have counted.
+"""Our own two halves, and the limit of two cores, as processes that are asked, while they run, what they have counted.
 
 Each question is a SIGUSR1, each answer a line of JSON with the time at which it was true ("ns", the
 monotonic clock), so it does not matter how soon the answer comes. A child dies with its parent, also
@@ -141,7 +141,7 @@ class Device(Child):
 
 
 class Answering(Child):
-    """A subject of `vioduct bench` that is without an end."""
+    """A subject of `vioduct bench` that goes on for as long as anybody wants to know."""
 
     def __init__(self, vioduct, *words, core=None):
         super().__init__("vioduct bench " + words[0], lambda _: [vioduct, "bench", *words], core)
@@ -161,8 +161,8 @@ class Driver(Answering):
 
 
 class Limit(Answering):
-    """Frames of a size that two cores hand over barely; on two cores of its own choice."""
+    """Two cores, the first two there are, that hand over frames of a size and do nothing else."""
 
     def __init__(self, vioduct, kind, size):
-        super().__init__(vioduct, "limit", "--kind", kind, "--size", size, "--rounds", 1,
+        super().__init__(vioduct, "limit", "--kind", kind, "--size", size, "--rounds", 24,
                          "--seconds", AN_HOUR)

@@ -3,8 +3,8 @@
 
 A machine's cores change their speed for seconds at a time, so that whoever is measured for a while
 and then ended is measured by luck. A *group* is a set of contenders that are compared with each
-other: a driver and its device each. All of them are started once; between its turns a contender is
-stopped, the driver first, and continued for each, the device first. Every round gives each one turn,
+other: a driver and its device each, or one process. All of them are started once; between its turns a
+contender is stopped, the driver first, and continued for each, the device first. Every round gives each one turn,
 in an order that is reversed from round to round. A turn gives one sample: frames by the time between
 two readings of the same counter, after a moment in which caches get warm.
 
@@ -38,8 +38,8 @@ def told(samples, part):
 
 
 class Running:
-    """A contender that is up. `pids`: the driver's, then the device's; they are children. `count()`
-    returns (frames, nanoseconds of the monotonic clock)."""
+    """A contender that is up. `pids`: the driver's, then the device's, or one; they are children.
+    `count()` returns (frames, nanoseconds of the monotonic clock)."""
 
     def __init__(self, pids, count):
         self.pids, self.count = pids, count
@@ -48,7 +48,8 @@ class Running:
         """Returns when nothing of it runs any more."""
         for pid in self.pids:
             os.kill(pid, signal.SIGSTOP)
-        for name, pid in zip(("driver", "device"), self.pids):
+        names = ("driver", "device") if len(self.pids) == 2 else ("process",)
+        for name, pid in zip(names, self.pids):
             state = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             if state.si_code != os.CLD_STOPPED:
                 raise LeftOut("the %s has ended" % name)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is counted while it goes on: whoever sends SIGUSR1 gets a line of JSON that says when it was
- * true, so it does not matter how long the asking takes. */
+/* Notices SIGUSR1, with which somebody asks for a line of JSON: what was counted so far, and when, so
+ * that it does not matter how long the asking takes. */
 #ifndef BENCH_ASKED_H
 #define BENCH_ASKED_H
 

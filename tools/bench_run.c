@@ -36,7 +36,7 @@
 #define RING_SIZE     1024
 #define RING_SIZE_MIN 256
 #define SPARE	      (4 * BURST)
-#define SPARE_MAX     1024 /* bytes of a frame: those of larger ones go to the pool */
+#define SPARE_MAX     1024 /* bytes of a frame from which its buffer goes to the pool */
 #define REST	      1024 /* buffers that rest there */
 #define LINES_AHEAD   32u
 /* In a visit to a pair: what that brings into the cache serves more than one. Frames that were sent
@@ -591,8 +591,8 @@ static void look(struct run *run, bool moved)
 }
 
 /* Whoever has found nothing looks again a little later: each look takes the line that it is about
- * away from the device, which may be writing it. Who only receives, and is faster than what comes,
- * leaves it be for longer, to find more at a time. Returns how many pauses it made. */
+ * away from the device, which may be writing it. Who only receives, and has found little, being faster
+ * than what comes, leaves it be for longer, to find more at a time. Returns how many pauses it made. */
 static unsigned pause_a_while(const struct run *run)
 {
 	unsigned i, n = run->conf->mode == BENCH_RXONLY ? PAUSES_TO_GATHER : PAUSES;
@@ -675,8 +675,8 @@ static void conclude(struct run *run)
 	__asm__ volatile("" : : "g"(run->sum));
 }
 
-/* Of each queue: two of full size, or more that have as many descriptors altogether, so that the
- * frames under way fit into the same cache. */
+/* Of each queue: two of full size, or more that have as many descriptors altogether, as long as these
+ * are 256 each, so that the frames under way fit into the same cache. */
 static uint32_t ring_size(unsigned pairs)
 {
 	uint32_t size = RING_SIZE;

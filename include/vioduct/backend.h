@@ -80,8 +80,8 @@ struct vio_sink_ops {
 	int (*reserve)(struct vio_sink *sink, struct vio_frame *frames, unsigned n);
 	/*
 	 * Delivers the first @n of the frames reserved, with their len (at most what was reserved;
-	 * less only for the last one delivered) and meta; gives the others back. The guest is told
-	 * when receive() or send() returns, not for each.
+	 * less only for the last one delivered) and meta; gives the others back, and changes
+	 * neither. The guest is told when receive() or send() returns, not for each.
 	 */
 	void (*commit)(struct vio_sink *sink, struct vio_frame *frames, unsigned n);
 	/* Counts a frame that had to be dropped on its way to the guest. */

@@ -64,31 +64,6 @@ void *vio_backend_alloc(const char *kind, const struct vio_backend_config *confi
  */
 
 /*
- * For loops that fill rooms, frames of about @len bytes, one by one: so many further on, the lines of
- * a room are to be asked for, that they have come when it is its turn. 0: small frames, whose only line
- * reserve() has asked for.
- */
-#define VIO_ROOM_LINES_AHEAD 48u
-
-static inline unsigned vio_rooms_ahead(uint32_t len)
-{
-	const uint32_t lines = (len + VIO_CACHE_LINE - 1) / VIO_CACHE_LINE;
-
-	return lines <= 1 ? 0 : vio_max(VIO_ROOM_LINES_AHEAD / lines, 1u);
-}
-
-/* Asks for the lines of @room that @len bytes are going to fill, all but its first. */
-static inline void vio_room_ask(const struct vio_frame *room, size_t len)
-{
-	const struct vio_iov *iov = room->iov;
-
-	len = vio_min(len, iov->len);
-	if (len > VIO_CACHE_LINE)
-		vio_prefetch_write_all((const uint8_t *)iov->base + VIO_CACHE_LINE,
-				       len - VIO_CACHE_LINE);
-}
-
-/*
  * Gives the whole of @frame to @sink. 1: delivered; 0: there is no room now, keep it; -E2BIG: it
  * will never fit, was dropped and counted. Either way but 0 the caller is done with it.
  */

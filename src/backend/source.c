@@ -50,6 +50,7 @@
 #define SEQUENCE_AT    (PAYLOAD_AT + 4)
 #define UDP_CSUM_AT    (UDP_AT + 6)
 #define HEAD_BYTES     64 /* what differs between frames lies within */
+#define LINES_AHEAD    48u
 
 struct template
 {
@@ -276,11 +277,34 @@ VIO_WIDE static unsigned fill_small_wide(struct head *h, uint64_t sequence,
 	return fill_small(h, sequence, room, n, true);
 }
 
+/* How many rooms ahead of the one that is filled to ask for lines, so that they have come in time: as
+ * many as have some fifty lines together. 0 for small frames: reserve() has asked for their only line. */
+static unsigned rooms_ahead(uint32_t len)
+{
+	const uint32_t lines = (len + VIO_CACHE_LINE - 1) / VIO_CACHE_LINE;
+
+	return lines <= 1 ? 0 : vio_max(LINES_AHEAD / lines, 1u);
+}
+
+/* Asks for the lines that a frame is going to fill in @room, all but the first. A room that is too
+ * short may have no pieces. */
+static vio_always_inline void ask_for(const struct vio_frame *room)
+{
+	size_t len = room->len;
+
+	if (len <= VIO_CACHE_LINE)
+		return;
+	len = vio_min(len, room->iov->len);
+	for (size_t at = VIO_CACHE_LINE; at < len; at += VIO_CACHE_LINE)
+		vio_prefetch_write((const uint8_t *)room->iov->base + at);
+}
+
 /* Makes frames from number @sequence on, as many of @n as there is whole room for. */
 static vio_always_inline unsigned fill_burst(struct head *heads, uint64_t sequence,
 					     struct vio_frame *room, unsigned n, const bool imix)
 {
-	const unsigned ahead = vio_rooms_ahead(heads->t->len);
+	/* The longest of imix comes last. */
+	const unsigned ahead = rooms_ahead(heads[imix ? vio_array_size(imix_sizes) - 1 : 0].t->len);
 	unsigned i = 0, asked;
 
 	if (!imix && heads->t->len == HEAD_BYTES)
@@ -289,7 +313,7 @@ static vio_always_inline unsigned fill_burst(struct head *heads, uint64_t sequen
 		struct head *h = &heads[imix ? template_of(sequence + i) : 0];
 
 		for (; ahead && asked < n && asked <= i + ahead; asked++)
-			vio_room_ask(&room[asked], room[asked].len);
+			ask_for(&room[asked]);
 		if (vio_unlikely(room[i].len < h->t->len))
 			break;
 		fill(h, sequence + i, &room[i]);
@@ -392,7 +416,8 @@ static int source_receive(struct vio_backend *be, unsigned pair, unsigned budget
 	left = (unsigned)vio_min((uint64_t)budget, due(s, p));
 	for (unsigned i = 0; i < s->num_templates; i++)
 		make_head(&heads[i], &s->templates[i], pair, p->sequence);
-	/* Where all frames are as long, rooms say so from burst to burst. */
+	/* Where all frames are as long, rooms say so from burst to burst: commit() leaves that alone,
+	 * and after a room that was too short all is said again, or nothing more is reserved. */
 	if (!imix)
 		want_burst(heads, 0, room, vio_min(left, (unsigned)VIO_SINK_BURST), false);
 	while (left != 0) {

@@ -20,7 +20,7 @@
 #define LARGE	       1024u	  /* bytes of a frame from which its buffer rests, */
 #define STRIDE_MAX     4096u	  /* if it has no more room than that, */
 #define REST_BYTES     (2u << 20) /* until buffers of so much room have passed */
-#define FOUR	       4u
+#define GROUP	       4u
 
 #if defined(__LP64__)
 VIO_STATIC_ASSERT(sizeof(struct vio_buf) == VIO_CACHE_LINE, "a buffer is one cache line");
@@ -30,7 +30,7 @@ struct vio_pool {
 	const struct vio_host *host;
 	uint32_t count;
 	uint32_t top; /* buffers in stack */
-	/* Resting buffers: those that came before @end from @begin on, which both only count up. */
+	/* Resting buffers: at places begin to end - 1, modulo mask + 1; both only count up. */
 	uint32_t begin, end;
 	uint32_t mask;	 /* places, less one; a power of two */
 	uint32_t enough; /* how many rest when the first of them has rested long enough */
@@ -80,7 +80,7 @@ int vio_pool_create(const struct vio_host *host, uint32_t count, uint32_t room,
 	pool->stride = odd_lines(room);
 	pool->enough = (uint32_t)(REST_BYTES / pool->stride);
 	pool->large = pool->stride <= STRIDE_MAX ? LARGE : UINT32_MAX;
-	for (pool->mask = FOUR - 1; pool->mask < vio_min(count, 2 * pool->enough);)
+	for (pool->mask = GROUP - 1; pool->mask < vio_min(count, 2 * pool->enough);)
 		pool->mask = 2 * pool->mask + 1;
 	if (allocate(pool) < 0) {
 		vio_pool_destroy(pool);
@@ -201,14 +201,14 @@ static vio_always_inline bool in_pieces(struct vio_buf *const *bufs)
 /* Whether four buffers, of which the first is @buf, are to rest, and can. */
 static vio_always_inline bool want_rest(const struct vio_pool *pool, const struct vio_buf *buf)
 {
-	return buf->len >= pool->large && num_resting(pool) + FOUR <= pool->mask + 1;
+	return buf->len >= pool->large && num_resting(pool) + GROUP <= pool->mask + 1;
 }
 
 static vio_noinline void rest(struct vio_pool *pool, struct vio_buf *const *bufs)
 {
 	unsigned i;
 
-	for (i = 0; i < FOUR; i++)
+	for (i = 0; i < GROUP; i++)
 		pool->resting[pool->end++ & pool->mask] = bufs[i];
 }
 
@@ -221,14 +221,14 @@ void vio_pool_put(void *ctx, struct vio_buf **bufs, unsigned n)
 		struct vio_buf *buf;
 
 		/* Frames in one piece, as nearly all are, by fours, of which the first tells. */
-		if (vio_likely(end - bufs >= FOUR) && !in_pieces(bufs)) {
+		if (vio_likely(end - bufs >= GROUP) && !in_pieces(bufs)) {
 			if (vio_unlikely(want_rest(pool, bufs[0]))) {
 				rest(pool, bufs);
 			} else {
-				memcpy(top, bufs, FOUR * sizeof(*top));
-				top += FOUR;
+				memcpy(top, bufs, GROUP * sizeof(*top));
+				top += GROUP;
 			}
-			bufs += FOUR;
+			bufs += GROUP;
 			continue;
 		}
 		buf = *bufs++;

@@ -12,7 +12,8 @@
  *     as one (in an indirect table, where the device takes them, so that the ring holds as many
  *     frames as ever), and the frame is spread over the first of them; the rest go back.
  *
- * The header is the device's word. It is read once, into a local: usually it says nothing, which is
+ * The header is the device's word; where nothing was negotiated of which it could speak, it is not read.
+ * Else it is read once, into a local: usually it says nothing, which is
  * seen by comparing it with that, and else it is decoded and checked; a frame that fails is dropped
  * and counted. The lengths come from the ring, which has checked them against what was posted.
  *
@@ -207,8 +208,8 @@ static vio_always_inline void ask_for(const struct vio_drvq_done *done, const bo
 }
 
 /* Makes of a used buffer of @len bytes, header included, what nearly all are: a frame in one buffer,
- * whose header says nothing. Where it can't, it is not looked at: its line then stays with the device.
- * False: it is something else. */
+ * whose header says nothing. Without @says the header is not looked at, so that its line stays with the
+ * device. False: it is something else. */
 static vio_always_inline bool receive_one(struct vio_buf *buf, uint32_t len, const bool says,
 					  bool merged, struct vio_driver_tally *tally)
 {

@@ -248,8 +248,9 @@ def test_bench_driver_does_not_count_the_time_for_which_it_was_stopped(scratch):
 def test_bench_limit_says_how_many_frames_were_handed_over(scratch):
     """From the first of its rounds on, over all of them."""
     with Process(["env", "--ignore-signal=USR1", paths.VIODUCT, "bench", "limit", "--kind",
-                  "buffers", "--size", 64, "--rounds", 100, "--seconds", 0.05]) as limit:
+                  "buffers", "--size", 64, "--rounds", 1000, "--seconds", 0.05]) as limit:
         def answer():
+            assert limit.running(), limit.stderr.text
             start = len(limit.stdout.text)
             limit.signal(signal.SIGUSR1)
             with contextlib.suppress(AssertionError):

@@ -75,6 +75,13 @@ static inline int guest_reserve(struct vio_sink *sink, struct vio_frame *frames,
 			count++;
 		}
 		f->iovcnt = (uint16_t)count;
+		/* Only the header has room in it: no pieces are left. */
+		if (g->buffer_len == 0) {
+			free(f->iov->base);
+			f->iov = NULL;
+			f->iovcnt = 0;
+			count = 0;
+		}
 		g->reserved_buffers[given] = count;
 		g->reserved_len[given++] = vio_min(room, want);
 		if (room < want) {

@@ -192,6 +192,41 @@ static void knows_waiting_from_never(void **state)
 	guest_exit(&g);
 }
 
+/* Buffers that have room for the header only. */
+static void drops_what_has_no_room_at_all(void **state)
+{
+	struct vio_backend *be = open_backend("source,size=1518", 1);
+	struct guest g;
+
+	(void)state;
+	guest_init(&g, 4, 0, false);
+	start_one(be, &g);
+	assert_int_equal(be->ops->receive(be, 0, 3), 3);
+	assert_int_equal(g.drops[VIO_DROP_TOO_BIG], 3);
+	assert_int_equal(g.num_got, 0);
+	vio_backend_close(be);
+	guest_exit(&g);
+}
+
+/* Frames of a length that is told once go on as before after one that did not fit. */
+static void all_frames_are_whole_after_one_that_was_dropped(void **state)
+{
+	struct vio_backend *be = open_backend("source,size=1518", 1);
+	struct guest g;
+
+	(void)state;
+	guest_init(&g, 64, 1000, false);
+	start_one(be, &g);
+	assert_int_equal(be->ops->receive(be, 0, 1), 1);
+	assert_int_equal(g.drops[VIO_DROP_TOO_BIG], 1);
+	g.buffer_len = 2000;
+	assert_int_equal(be->ops->receive(be, 0, 60), 60);
+	for (unsigned i = 0; i < 60; i++)
+		check_frame(&g.got[i], 1518, 0, 1 + i);
+	vio_backend_close(be);
+	guest_exit(&g);
+}
+
 /* The timer is set to when the next burst of the rate is due, and never to later. */
 static void check_timer(int timer, uint64_t made, uint64_t rate, uint64_t passed)
 {
@@ -378,6 +413,8 @@ int main(void)
 		cmocka_unit_test(mixes_sizes),
 		cmocka_unit_test(waits_for_the_guest),
 		cmocka_unit_test(knows_waiting_from_never),
+		cmocka_unit_test(drops_what_has_no_room_at_all),
+		cmocka_unit_test(all_frames_are_whole_after_one_that_was_dropped),
 		cmocka_unit_test(keeps_the_rate),
 		cmocka_unit_test(sleeps_until_due),
 		cmocka_unit_test(is_silent_at_the_end),
