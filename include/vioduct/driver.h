@@ -108,11 +108,12 @@ static inline uint32_t vio_buf_room(const struct vio_buf *buf)
 
 /*
  * A pool of buffers of one size, last in first out, so that what is used next is still in the
- * cache; but those that come back with large frames, four or more at a time (from 1024 bytes, in
- * buffers with room for less than 4 KiB), rest until two megabytes of others have passed, as far as there are others: a pool with that
- * many more buffers than are under way moves such frames faster. One thread at a time; give each
- * thread its own. vio_pool_take() and vio_pool_put() fit the queues' alloc and free with the pool as
- * ctx.
+ * cache. But buffers (with room for less than 4 KiB) that come back with large frames (from 1024
+ * bytes), four or more at a time, rest until two megabytes of others have passed, as far as there
+ * are others: a pool that has so many more buffers than are under way moves such frames faster.
+ *
+ * One thread at a time; give each thread its own. vio_pool_take() and vio_pool_put() fit the queues'
+ * alloc and free with the pool as ctx.
  */
 struct vio_pool;
 

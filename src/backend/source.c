@@ -290,13 +290,11 @@ static unsigned rooms_ahead(uint32_t len)
  * short may have no pieces. */
 static vio_always_inline void ask_for(const struct vio_frame *room)
 {
-	size_t len = room->len;
+	size_t len = room->len > VIO_CACHE_LINE ? vio_min(room->len, room->iov->len) : 0;
 
-	if (len <= VIO_CACHE_LINE)
-		return;
-	len = vio_min(len, room->iov->len);
-	for (size_t at = VIO_CACHE_LINE; at < len; at += VIO_CACHE_LINE)
-		vio_prefetch_write((const uint8_t *)room->iov->base + at);
+	if (len > VIO_CACHE_LINE)
+		vio_prefetch_write_all((const uint8_t *)room->iov->base + VIO_CACHE_LINE,
+				       len - VIO_CACHE_LINE);
 }
 
 /* Makes frames from number @sequence on, as many of @n as there is whole room for. */

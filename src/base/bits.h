@@ -60,7 +60,7 @@ static inline void vio_prefetch_write(const void *p)
 #endif
 }
 
-/* Likewise, all lines of @len bytes at @p, which begins a line. */
+/* Likewise, each line of @len bytes from @p on, best at the beginning of one. */
 static inline void vio_prefetch_write_all(const void *p, size_t len)
 {
 	size_t at;
