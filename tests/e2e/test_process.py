@@ -2,10 +2,10 @@
 """The program as a process: how soon it serves, what it holds, what it does when there is nothing
 to do, what it needs no privilege for, and what a thousand rude visitors leave behind."""
 
-import contextlib
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import statistics
@@ -199,11 +199,11 @@ def test_many_idle_ports_cost_little(scratch, backend):
     assert max(each) <= PORT_BYTES
 
 
-def asked(driver):
+def asked(subject, timeout=10):
     """The answer of a subject of `vioduct bench` that has loaded its handler."""
-    start = len(driver.stdout.text)
-    driver.signal(signal.SIGUSR1)
-    return json.loads(driver.wait_for("^{.*}$", 10, start=start).group())
+    start = len(subject.stdout.text)
+    subject.signal(signal.SIGUSR1)
+    return json.loads(subject.wait_for("^{.*}$", timeout, start=start).group())
 
 
 def test_bench_driver_says_what_it_has_counted_so_far(scratch):
@@ -244,24 +244,23 @@ def test_bench_driver_does_not_count_the_time_for_which_it_was_stopped(scratch):
             assert "nothing moves for %g seconds" % patience in driver.stderr.text
 
 
+def catches(pid, number):
+    """Whether a process has a handler for a signal."""
+    with open("/proc/%d/status" % pid) as file:
+        caught = re.search(r"^SigCgt:\s*(\w+)", file.read(), re.M).group(1)
+    return int(caught, 16) >> (number - 1) & 1
+
+
 @pytest.mark.skipif(len(paths.cpus()) < 2, reason="the limit of two cores")
 def test_bench_limit_says_how_many_frames_were_handed_over(scratch):
-    """From the first of its rounds on, over all of them."""
-    with Process(["env", "--ignore-signal=USR1", paths.VIODUCT, "bench", "limit", "--kind",
-                  "buffers", "--size", 64, "--rounds", 1000, "--seconds", 0.05]) as limit:
-        def answer():
-            assert limit.running(), limit.stderr.text
-            start = len(limit.stdout.text)
-            limit.signal(signal.SIGUSR1)
-            with contextlib.suppress(AssertionError):
-                return json.loads(limit.wait_for("^{.*}$", 0.5, start=start).group())
-            return None
-
-        first = poll(answer, 60, "the end of the search")
-        begun = first
-        while begun["ns"] + 3e8 > (last := asked(limit))["ns"]:
-            assert first["ns"] < last["ns"] and first["frames"] < last["frames"]
-            first = last
+    """Once it has found the way in which to, over all of its rounds."""
+    with Process([paths.VIODUCT, "bench", "limit", "--kind", "buffers", "--size", 64, "--rounds",
+                  1000, "--seconds", 0.05]) as limit:
+        poll(lambda: catches(limit.pid, signal.SIGUSR1), 10, "its handler")
+        first = last = asked(limit, 60)
+        while last["ns"] < first["ns"] + 3e8:
+            before, last = last, asked(limit)
+            assert before["ns"] < last["ns"] and before["frames"] < last["frames"]
         limit.signal(signal.SIGTERM)
         assert limit.wait() == 0, limit.stderr.text
 
