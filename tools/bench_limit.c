@@ -4,12 +4,12 @@
  *
  * How fast two cores hand frames over depends on where the buffers lie, how many there are and in
  * what bursts and order they are used, and in which way it does differs from one processor to the
- * next. So all combinations of some values of each are tried, for half a millisecond at a
- * time; the best of them are tried again for longer, and so on until one is left. All that are still in the
+ * next. So all combinations of some values of each are tried, for half a millisecond at a time; the
+ * best of them are tried again for longer, and so on until one is left. All that are still in the
  * race take turns, and the median of a way's turns counts: a moment in which the machine did
- * something else is then no way's fault. Many buffers are often fast for some hundredths of a second
- * only, until more of their frames lie in the wrong cache: so for each number of them the best way
- * stays in the race up to the last turns, which are long.
+ * something else is then no way's fault. Many buffers are often fast for some hundredths of a
+ * second only, until more of their frames lie in the wrong cache: so for each number of them the
+ * best way stays in the race up to the last turns, which are long.
  *
  * There are two limits. Buffers of a ring have to have room for whatever frame comes, so the lines
  * that are touched lie far apart when frames are small. Frames that are packed side by side go

@@ -298,13 +298,13 @@ VIO_API int vio_driver_reset(struct vio_driver *drv, struct vio_error *err);
 
 /*
  * From FAILED, or STARTED: takes stock of what the device did, waits up to @timeout_ms for it to be
- * there (0: one try), and brings all up with the same settings (features, queues, and all
- * that was set through the control queue). Nothing is lost silently: frames received before are handed out by the next receive
- * calls, frames sent are freed, and frames that the device had not used are sent again in their
- * order, or go to unsent when the new device can't carry them.
- * Returns 0; -EAGAIN: no device yet, call again; -EBUSY: wrong state; -ENOTSUP: the device that came
- * can't do what is configured; or as vio_driver_start(). After a failure the state is FAILED and
- * all buffers but those waiting to be sent again are back.
+ * there (0: one try), and brings all up with the same settings (features, queues, and all that was
+ * set through the control queue). Nothing is lost silently: frames received before are handed out
+ * by the next receive calls, frames sent are freed, and frames that the device had not used are
+ * sent again in their order, or go to unsent when the new device can't carry them.
+ * Returns 0; -EAGAIN: no device yet, call again; -EBUSY: wrong state; -ENOTSUP: the device that
+ * came can't do what is configured; or as vio_driver_start(). After a failure the state is FAILED
+ * and all buffers but those waiting to be sent again are back.
  */
 VIO_API int vio_driver_recover(struct vio_driver *drv, uint32_t timeout_ms, struct vio_error *err);
 

@@ -128,9 +128,10 @@ VIO_API uint64_t vio_csum_iov(const struct vio_iov *iov, unsigned iovcnt, size_t
  * Completes the checksum that @frame's meta asks for (NEEDS_CSUM; without it nothing is done):
  * copies the bytes up to and with the checksum field into @scratch, writes the checksum there, and
  * makes @frame refer to @scratch followed by the rest of its old pieces, in @iov (of @niov entries,
- * iov[-1] spare; not the array that @frame refers to now), payload not copied. For a frame with a GSO type the checksum of the whole packet is computed from its own
- * pseudo header, and the GSO type stays. Clears NEEDS_CSUM. UDP's 0 becomes 0xffff. @scratch must
- * live as long as the frame is used.
+ * iov[-1] spare; not the array that @frame refers to now), payload not copied. For a frame with a
+ * GSO type the checksum of the whole packet is computed from its own pseudo header, and the GSO
+ * type stays. Clears NEEDS_CSUM. UDP's 0 becomes 0xffff. @scratch must live as long as the frame is
+ * used.
  *
  * Returns 0; -EINVAL when the checksum field lies beyond VIO_HDR_SCRATCH or a GSO packet's headers
  * do not parse; -E2BIG when @niov is too small (old pieces + 1 are enough).

@@ -13,10 +13,10 @@
  * orderly close lets go of it first.
  *
  * So is the memory of reads and writes, once there have been enough of them: the kernel then copies
- * to and from its own view of the pages, and need not guard each copy as one that may fault (a tenth
- * of what a small frame costs). It pins the pages for that, which a ring is worth that has carried
- * many with few rests, and which RLIMIT_MEMLOCK may forbid; nothing is changed by it then. A process that forks
- * goes on in the parent, whose pages they are.
+ * to and from its own view of the pages, and need not guard each copy as one that may fault (a
+ * tenth of what a small frame costs). It pins the pages for that, which a ring is worth that has
+ * carried many with few rests, and which RLIMIT_MEMLOCK may forbid; nothing is changed by it then.
+ * A process that forks goes on in the parent, whose pages they are.
  *
  * Writes that succeed leave no completion behind: that they are over is known, and how long they
  * were is not asked for.

@@ -12,10 +12,10 @@
  *     as one (in an indirect table, where the device takes them, so that the ring holds as many
  *     frames as ever), and the frame is spread over the first of them; the rest go back.
  *
- * The header is the device's word; where nothing was negotiated of which it could speak, it is not read.
- * Else it is read once, into a local: usually it says nothing, which is
- * seen by comparing it with that, and else it is decoded and checked; a frame that fails is dropped
- * and counted. The lengths come from the ring, which has checked them against what was posted.
+ * The header is the device's word; where nothing was negotiated of which it could speak, it is not
+ * read. Else it is read once, into a local: usually it says nothing, which is seen by comparing it
+ * with that, and else it is decoded and checked; a frame that fails is dropped and counted. The
+ * lengths come from the ring, which has checked them against what was posted.
  *
  * Refilling takes buffers from the caller in bursts. When it has none, the ring runs dry and no
  * interrupt will ever come: such a queue has a time at which it must be polled, and keeps having

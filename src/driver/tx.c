@@ -11,10 +11,11 @@
  * that asks for more, or that the caller described wrongly, stays the caller's.
  *
  * Sent frames are freed once half of the ring is taken: what the ring gives back is handed to the
- * caller in bursts, and soon enough to be still in the cache when it is filled anew. A sender that finds no room is remembered with what its frame takes. Until it comes again or is woken,
- * whoever frees frames either wakes it or, where it wants interrupts, leaves the queue armed. Each
- * frame carries its number while it is under way, so that after the loss of a device the ones it had
- * not used are known in their order.
+ * caller in bursts, and soon enough to be still in the cache when it is filled anew. A sender that
+ * finds no room is remembered with what its frame takes. Until it comes again or is woken, whoever
+ * frees frames either wakes it or, where it wants interrupts, leaves the queue armed. Each frame
+ * carries its number while it is under way, so that after the loss of a device the ones it had not
+ * used are known in their order.
  */
 #include "driver/driver.h"
 

@@ -29,8 +29,8 @@ struct vio_wake_source {
 	uint32_t events;	   /* what epoll watches it for now */
 };
 
-/* A pair as its worker sees it. All but @look and @drained belongs to the worker's thread, so two pairs have no
- * cache line in common. */
+/* A pair as its worker sees it. All but @look and @drained belongs to the worker's thread, so two
+ * pairs have no cache line in common. */
 struct vio_pair_run {
 	struct vio_worker *worker; /* constant */
 	struct vio_device *dev;	   /* constant */

@@ -235,8 +235,9 @@ static int open_batch(struct packed_drvq *q, const struct burst *b, uint64_t met
 }
 
 /*
- * Takes buffers of a batch that are of one descriptor, up to @n, from @slots on: they count as used to
- * their end, but for the last, of which the device said how far, which is the caller's to say. Stops before any that is not as plain as that. Returns how many.
+ * Takes buffers of a batch that are of one descriptor, up to @n, from @slots on: they count as used
+ * to their end, but for the last, of which the device said how far, which is the caller's to say.
+ * Stops before any that is not as plain as that. Returns how many.
  */
 static vio_always_inline uint32_t take_plain(const struct ring_vector *vector,
 					     struct ring_slot *slots, struct vio_drvq_done *done,
