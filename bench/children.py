@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Our own two halves, and the limit of two cores, as processes that are asked, while they run, what they have counted.
+"""Our own two halves, and the limit of two cores, as processes that are asked, while they run, what
+they have counted.
 
 Each question is a SIGUSR1, each answer a line of JSON with the time at which it was true ("ns", the
 monotonic clock), so it does not matter how soon the answer comes. A child dies with its parent, also

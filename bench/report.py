@@ -230,7 +230,7 @@ def peers_table(samples, dpdk):
                 fields.append("%s %5s" % (spread_text(samples.spread(peers.PART, *key)),
                                           number(ratio)))
             row("%-20s%s" % (mode, direction), 39, fields, 26)
-        for name, ways in (("two directions", own.WAYS), ("echo", (peers.ECHO,))):
+        for name, ways in (("two directions", own.WAYS), ("echo", (own.ECHO,))):
             means = [geomean(list(peer_ratios(samples, combination, size,
                                               directions=ways).values()))
                      for combination in peers.OURS]

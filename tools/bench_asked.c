@@ -6,7 +6,7 @@
 
 static volatile sig_atomic_t asked, continued;
 
-static void note_sign(int signo)
+static void note(int signo)
 {
 	if (signo == SIGUSR1)
 		asked = 1;
@@ -16,7 +16,7 @@ static void note_sign(int signo)
 
 void bench_asked_listen(void)
 {
-	struct sigaction action = { .sa_handler = note_sign, .sa_flags = SA_RESTART };
+	struct sigaction action = { .sa_handler = note, .sa_flags = SA_RESTART };
 
 	sigaction(SIGUSR1, &action, NULL);
 	sigaction(SIGCONT, &action, NULL);
