@@ -41,16 +41,16 @@
 #define LINES_AHEAD   32u
 /* In a visit to a pair: what that brings into the cache serves more than one. Frames that were sent
  * take room there until they come back, so those are fewer. */
-#define BURSTS_SENT	 2
-#define BURSTS_RECEIVED	 8
-#define TURNS		 64 /* between looks at the clock */
-#define LOOKS		 8  /* turns between looks for frames that nobody waits for */
-#define SECOND		 UINT64_C(1000000000)
-#define LOOK_EACH	 (SECOND / 100)
-#define PAUSES		 16  /* a microsecond or less */
-#define PAUSES_TO_GATHER 120 /* a few microseconds */
-#define PAUSES_TO_YIELD	 16384
-#define RECOVER_MS	 100
+#define BURSTS_SENT	2
+#define BURSTS_RECEIVED 8
+#define TURNS		64 /* between looks at the clock */
+#define LOOKS		8  /* turns between looks for frames that nobody waits for */
+#define SECOND		UINT64_C(1000000000)
+#define LOOK_EACH	(SECOND / 100)
+#define PAUSE		75     /* nanoseconds between two looks that find nothing, */
+#define PAUSE_TO_GATHER 8000   /* or, when only receiving, little */
+#define IDLE_TO_YIELD	100000 /* nanoseconds of such pauses */
+#define RECOVER_MS	100
 
 struct pair {
 	uint64_t number;	     /* of the next frame to be made */
@@ -592,14 +592,16 @@ static void look(struct run *run, bool moved)
 
 /* Whoever has found nothing looks again a little later: each look takes the line that it is about
  * away from the device, which may be writing it. Who only receives, and has found little, being faster
- * than what comes, leaves it be for longer, to find more at a time. Returns how many pauses it made. */
+ * than what comes, leaves it be for longer, to find more at a time. Returns how many nanoseconds. */
 static unsigned pause_a_while(const struct run *run)
 {
-	unsigned i, n = run->conf->mode == BENCH_RXONLY ? PAUSES_TO_GATHER : PAUSES;
+	unsigned ns = run->conf->mode == BENCH_RXONLY ? PAUSE_TO_GATHER : PAUSE;
+	uint64_t until = front_now() + ns;
 
-	for (i = 0; i < n; i++)
+	do
 		vio_cpu_relax();
-	return n;
+	while (front_now() < until);
+	return ns;
 }
 
 static void loop(struct run *run)
@@ -621,7 +623,7 @@ static void loop(struct run *run)
 			idle = 0;
 		if (ret < few)
 			idle += pause_a_while(run);
-		if (idle >= PAUSES_TO_YIELD)
+		if (idle >= IDLE_TO_YIELD)
 			sched_yield(); /* whoever makes the frames may need this core */
 		if (++run->turns % TURNS == 0 || !run->begun) {
 			look(run, moved);

@@ -26,6 +26,9 @@
 #include "base/iov.h"
 #include "net/hdr.h"
 
+/* How many frames ahead of the one in hand lines are asked for, so that they have come by then. */
+#define ASK_AHEAD 16u
+
 static struct vio_device_pair *pair_of(struct vio_sink *sink)
 {
 	return vio_container_of(sink, struct vio_device_pair, sink);
@@ -217,7 +220,7 @@ static vio_always_inline bool give_plain(const struct vio_chain *chain, struct v
 
 /*
  * Finds room for up to @n frames as long as each is plain. Returns how many. With each, the lines of a
- * buffer of the next burst are asked for: all at once would be more than a core can have under way.
+ * buffer some way behind are asked for: all at once would be more than a core can have under way.
  */
 static unsigned reserve_plain(struct vio_device_pair *pair, struct vio_frame *frames, unsigned n)
 {
@@ -228,7 +231,8 @@ static unsigned reserve_plain(struct vio_device_pair *pair, struct vio_frame *fr
 	unsigned i, both;
 
 	n = vio_min(n, count - head);
-	for (asked = &rx->chains[vio_max(rx->asked, head)]; asked < chain + n; asked++)
+	for (asked = &rx->chains[vio_max(rx->asked, head)]; asked < chain + vio_min(n, ASK_AHEAD);
+	     asked++)
 		ask_for(asked, hs);
 	both = vio_min(n, (unsigned)(end - asked));
 	for (i = 0; i < both; i++) {

@@ -34,6 +34,9 @@
 /* Bursts of so many are worth taking the next one ahead. */
 #define AHEAD_MIN 8u
 
+/* How many frames ahead of the one in hand lines are asked for, so that they have come by then. */
+#define ASK_AHEAD 16u
+
 /* Buffers of an ordinary size that the largest frame takes. */
 #define LARGEST_BUFS (VIO_FRAME_MAX_LEN / 2048 + 2)
 
@@ -278,16 +281,16 @@ static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 	return i;
 }
 
-/* Turns @n used buffers into frames. Returns how many frames. */
+/* Turns @n used buffers into frames, with those of @asked ahead of them. Returns how many frames. */
 static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_done *done,
-			      unsigned n, struct vio_buf **frames, struct asked asked)
+			      unsigned n, struct vio_buf **frames, struct asked *asked)
 {
 	struct vio_driver_tally tally = { 0 };
 	struct vio_buf **out = frames;
 	unsigned i;
 
 	for (i = 0; i < n;) {
-		unsigned plain = receive_plain(q, done + i, n - i, out, &asked, &tally);
+		unsigned plain = receive_plain(q, done + i, n - i, out, asked, &tally);
 		struct vio_buf *buf;
 
 		i += plain;
@@ -318,6 +321,7 @@ static vio_noinline unsigned take_kept(struct vio_driver_queue *q, struct vio_bu
 struct burst {
 	const struct vio_drvq_done *done;
 	unsigned n;
+	unsigned asked;	     /* of these, the first, whose lines are asked for already */
 	bool last;	     /* the ring had no more */
 	struct asked behind; /* those that come after it */
 };
@@ -340,15 +344,18 @@ static vio_always_inline int take_burst(struct vio_driver_queue *q, unsigned wan
 			return n;
 		a->first = 0;
 		a->n = (uint32_t)n;
-		for (int i = 0; i < n; i++)
+		a->asked = vio_min((unsigned)n, ASK_AHEAD);
+		for (unsigned i = 0; i < a->asked; i++)
 			ask_for(&a->done[a->which][i], q->hdr_says);
 	}
 	burst->done = &a->done[a->which][a->first];
 	burst->n = vio_min((unsigned)n, want);
+	burst->asked = vio_min(burst->n, a->asked);
 	burst->last &= burst->n < want;
 	burst->behind.next = burst->behind.end = a->done[a->which ^ 1];
 	a->first += burst->n;
 	a->n -= burst->n;
+	a->asked -= burst->asked;
 	if (a->n > 0)
 		return (int)burst->n;
 	/* An error waits until there is nothing else to say. */
@@ -359,6 +366,25 @@ static vio_always_inline int take_burst(struct vio_driver_queue *q, unsigned wan
 	a->n = (uint32_t)vio_max(next, 0);
 	burst->behind.end += a->n;
 	return (int)burst->n;
+}
+
+/* Turns @burst into frames. With each, the lines of one to come are asked for: first of the burst's own,
+ * then of those behind it. Returns how many frames. */
+static unsigned receive_taken(struct vio_driver_queue *q, struct burst *burst,
+			      struct vio_buf **frames)
+{
+	struct asked own = { burst->done + burst->asked, burst->done + burst->n };
+	const struct vio_drvq_done *const behind = burst->behind.next;
+	const unsigned first = burst->n - burst->asked;
+	unsigned got = 0;
+
+	if (first > 0)
+		got = receive_burst(q, burst->done, first, frames, &own);
+	if (burst->asked > 0)
+		got += receive_burst(q, burst->done + first, burst->asked, frames + got,
+				     &burst->behind);
+	q->ahead.asked += (uint32_t)(burst->behind.next - behind);
+	return got;
 }
 
 /*
@@ -384,7 +410,7 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
 		if (ret <= 0)
 			break;
 		*work += burst.n;
-		got += receive_burst(q, burst.done, burst.n, frames + got, burst.behind);
+		got += receive_taken(q, &burst, frames + got);
 		if (burst.last)
 			break;
 	}
@@ -755,8 +781,7 @@ void vio_driver_rx_detach(struct vio_driver_queue *q, bool keep)
 	if (!q->vq)
 		return;
 	while (take_burst(q, VIO_REFILL_BURST, &burst) > 0)
-		keep_or_drop(q, frames, receive_burst(q, burst.done, burst.n, frames, burst.behind),
-			     keep);
+		keep_or_drop(q, frames, receive_taken(q, &burst, frames), keep);
 	if (q->merge.want > 0) {
 		q->merge.want = 0;
 		drop(q, q->merge.head, VIO_DROP_SHORT);

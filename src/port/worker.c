@@ -44,7 +44,12 @@
 /* Turns and looks between two askings for events. */
 #define EVENTS_EACH    8
 #define EVENTS_AT_ONCE 32
-#define MAX_WORKERS    64
+/* Between looks of a worker that polls, for each frame that there was last; from so many on, up to so
+ * many. */
+#define GATHER_NS   20
+#define GATHER_MIN  8
+#define GATHER_MAX  64
+#define MAX_WORKERS 64
 
 struct worker_job {
 	struct vio_pair_run *pair; /* that it changes; or NULL */
@@ -62,6 +67,7 @@ struct vio_worker {
 	struct vio_pair_run *active;
 	struct vio_pair_run *pairs;
 	uint64_t poll_ns; /* how long to poll now, adapted */
+	unsigned bulk;	  /* frames that guests sent in the last turn in which any moved */
 	bool started;
 
 	/* control to worker */
@@ -163,6 +169,7 @@ static void take_events(struct vio_worker *w, int timeout)
 static bool turn(struct vio_worker *w)
 {
 	struct vio_pair_run **link = &w->active;
+	unsigned sent = 0;
 	bool moved = false;
 
 	while (*link) {
@@ -170,6 +177,7 @@ static bool turn(struct vio_worker *w)
 
 		if (vio_pair_serve(pair, w->scratch)) {
 			moved = true;
+			sent += pair->sent;
 			link = &pair->next;
 		} else if (w->poll_ns) {
 			link = &pair->next; /* poll() arms it when its time is up */
@@ -181,7 +189,25 @@ static bool turn(struct vio_worker *w)
 			*link = pair->next;
 		}
 	}
+	if (moved)
+		w->bulk = sent;
 	return moved;
+}
+
+/*
+ * Between two looks at rings. Each takes the lines that it is about away from a driver that may be
+ * writing them: one whose frames come many at a time is left alone for part of the time that it needs
+ * for as many more.
+ */
+static void let_gather(const struct vio_worker *w)
+{
+	uint64_t until = 0;
+
+	if (w->bulk >= GATHER_MIN)
+		until = now_ns(w) + (uint64_t)vio_min(w->bulk, GATHER_MAX) * GATHER_NS;
+	do
+		vio_cpu_relax();
+	while (until && now_ns(w) < until);
 }
 
 /*
@@ -195,7 +221,7 @@ static bool poll_a_while(struct vio_worker *w)
 	unsigned spins = 0;
 
 	do {
-		vio_cpu_relax();
+		let_gather(w);
 		/* A system call; always before the look that is the last. */
 		if (spins % EVENTS_EACH == EVENTS_EACH - 1)
 			take_events(w, 0);
