@@ -54,7 +54,7 @@ bool vio_pair_serve(struct vio_pair_run *pair, struct vio_device_scratch *scratc
 	if (pair->be->ops->receive && !vio_device_rx_starved(dev, pair->index))
 		got = pair->be->ops->receive(pair->be, pair->index, RX_BUDGET);
 	vio_device_end(dev, pair->index);
-	pair->sent = (unsigned)vio_max(sent, 0);
+	pair->one_way = got > 0 ? 0 : (unsigned)vio_max(sent, 0);
 	if (vio_unlikely(got == -ENETDOWN))
 		tell_lost(pair);
 	return sent > 0 || got > 0;

@@ -46,9 +46,9 @@
 #define EVENTS_AT_ONCE 32
 /* Between looks of a worker that polls, for each frame that there was last; from so many on, up to so
  * many. */
-#define GATHER_NS   20
+#define GATHER_NS   40
 #define GATHER_MIN  8
-#define GATHER_MAX  64
+#define GATHER_MAX  32
 #define MAX_WORKERS 64
 
 struct worker_job {
@@ -67,7 +67,7 @@ struct vio_worker {
 	struct vio_pair_run *active;
 	struct vio_pair_run *pairs;
 	uint64_t poll_ns; /* how long to poll now, adapted */
-	unsigned bulk;	  /* frames that guests sent in the last turn in which any moved */
+	unsigned bulk;	  /* frames of guests that only send, in the last turn that moved any */
 	bool started;
 
 	/* control to worker */
@@ -169,7 +169,7 @@ static void take_events(struct vio_worker *w, int timeout)
 static bool turn(struct vio_worker *w)
 {
 	struct vio_pair_run **link = &w->active;
-	unsigned sent = 0;
+	unsigned bulk = 0;
 	bool moved = false;
 
 	while (*link) {
@@ -177,7 +177,7 @@ static bool turn(struct vio_worker *w)
 
 		if (vio_pair_serve(pair, w->scratch)) {
 			moved = true;
-			sent += pair->sent;
+			bulk += pair->one_way;
 			link = &pair->next;
 		} else if (w->poll_ns) {
 			link = &pair->next; /* poll() arms it when its time is up */
@@ -190,14 +190,14 @@ static bool turn(struct vio_worker *w)
 		}
 	}
 	if (moved)
-		w->bulk = sent;
+		w->bulk = bulk;
 	return moved;
 }
 
 /*
  * Between two looks at rings. Each takes the lines that it is about away from a driver that may be
- * writing them: one whose frames come many at a time is left alone for part of the time that it needs
- * for as many more.
+ * writing them: one that only sends, many frames at a time, is left alone for part of the time that it
+ * needs for as many more.
  */
 static void let_gather(const struct vio_worker *w)
 {
