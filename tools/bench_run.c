@@ -37,8 +37,11 @@
 #define RING_SIZE_MIN 256
 #define SPARE	      (4 * BURST)
 #define SPARE_MAX     1024 /* bytes of a frame from which its buffer goes to the pool */
-#define REST	      1024 /* buffers that rest there */
-#define LINES_AHEAD   32u
+#define REST	      1280 /* buffers that rest there */
+/* Bytes of the buffers of small frames: some share a page, and yet they are so far apart that a
+ * processor does not take them for a stream and fetch the next one's lines, which the device has. */
+#define TX_ROOM_MIN 512u
+#define LINES_AHEAD 32u
 /* In a visit to a pair: what that brings into the cache serves more than one. Frames that were sent
  * take room there until they come back, so those are fewer. */
 #define BURSTS_SENT	2
@@ -132,7 +135,7 @@ static void free_sent(void *ctx, struct vio_buf **bufs, unsigned n)
 	memcpy(run->spare + run->num_spare, bufs, keep * sizeof(*bufs));
 	run->num_spare += keep;
 	if (keep < n)
-		vio_pool_put(run->front.pool, bufs + keep, n - keep);
+		vio_pool_put(run->front.tx_pool, bufs + keep, n - keep);
 }
 
 /* Up to @n buffers to fill: those that were sent last, and the pool's. Returns how many. */
@@ -143,7 +146,7 @@ static unsigned take_buffers(struct run *run, struct vio_buf **bufs, unsigned n)
 	run->num_spare -= spare;
 	memcpy(bufs, run->spare + run->num_spare, spare * sizeof(*bufs));
 	if (spare < n)
-		spare += vio_pool_get(run->front.pool, bufs + spare, n - spare);
+		spare += vio_pool_get(run->front.tx_pool, bufs + spare, n - spare);
 	return spare;
 }
 
@@ -152,7 +155,7 @@ static void free_unsent(void *ctx, struct vio_buf **bufs, unsigned n)
 	struct run *run = ctx;
 
 	run->unsent += n;
-	vio_pool_put(run->front.pool, bufs, n);
+	vio_pool_put(run->front.tx_pool, bufs, n);
 }
 
 /* ------------------------------------------------------------------------------------------
@@ -235,7 +238,7 @@ static int send_pair(struct run *run, unsigned id)
 
 	/* Sending frees what was sent when it needs room; it is waited for only when that is not
 	 * enough. */
-	if (!run->sending || run->num_spare + vio_pool_available(run->front.pool) < BURST) {
+	if (!run->sending || run->num_spare + vio_pool_available(run->front.tx_pool) < BURST) {
 		reaped = vio_driver_tx_reap(run->front.drv, id, RING_SIZE);
 		if (reaped < 0)
 			return reaped;
@@ -652,12 +655,12 @@ static void conclude(struct run *run)
 	unsigned id;
 
 	vio_driver_stop(run->front.drv);
-	vio_pool_put(run->front.pool, run->spare, run->num_spare);
-	vio_pool_put(run->front.pool, run->next, run->num_next);
+	vio_pool_put(run->front.tx_pool, run->spare, run->num_spare);
+	vio_pool_put(run->front.tx_pool, run->next, run->num_next);
 	for (id = 0; id < run->conf->pairs; id++) {
 		struct pair *pair = &run->pairs[id];
 
-		vio_pool_put(run->front.pool, pair->made, pair->num_made);
+		vio_pool_put(run->front.tx_pool, pair->made, pair->num_made);
 		unique += pair->track.unique;
 		result->duplicate += pair->track.duplicate;
 		result->reordered += pair->track.reordered;
@@ -693,11 +696,14 @@ static int open_device(struct run *run)
 {
 	const struct bench_conf *conf = run->conf;
 	uint32_t ring = ring_size(conf->pairs), mtu;
+	uint32_t buffers = conf->pairs * (ring + 2 * BURST) + REST;
 	struct front_queues queues = {
 		.pairs = conf->pairs,
 		.size = ring,
-		.buffers = conf->pairs * 2 * (ring + 2 * BURST) + REST,
+		.buffers = buffers,
 		.room = conf->size,
+		.tx_buffers = conf->mode == BENCH_RXONLY ? 0 : buffers,
+		.tx_room = vio_max(conf->size ? conf->size : BENCH_RANDOM_MAX, TX_ROOM_MIN),
 		.rx = { .alloc = alloc_buffers, .free = free_received },
 		.tx = { .free = free_sent, .unsent = free_unsent },
 		.ctx = run,
@@ -709,7 +715,7 @@ static int open_device(struct run *run)
 	front.timeout_ms = conf->via.server ? 60000 : 5000;
 	front.mtu = conf->size > 1514 ? conf->size - VIO_ETH_HLEN : 0;
 	front.memory = (8u << 20) + conf->pairs * (UINT64_C(2) << 20) +
-		       queues.buffers * (uint64_t)(conf->size > 2048 ? conf->size + 256 : 2304);
+		       2 * buffers * (uint64_t)(vio_max(conf->size, 1536u) + 256);
 	ret = front_connect(COMMAND, &front, &run->front);
 	if (!ret)
 		ret = front_probe(COMMAND, &front, &run->front);

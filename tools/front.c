@@ -13,6 +13,7 @@
 #define VLAN_TAG_LEN 4
 #define SPARE	     (64u << 20) /* bytes: a few hundred buffers of 64 KiB */
 #define UNPOSTED     192	 /* buffers: on their way to be sent or looked at */
+#define ROOM_MIN     1536 /* bytes: for an ordinary frame with a tag; not more pages than needed */
 
 volatile sig_atomic_t front_ending;
 
@@ -145,12 +146,13 @@ static void fit_buffers(const struct front *front, struct front_queues *queues, 
 {
 	struct vio_driver_info info;
 	uint64_t memory;
+	uint32_t rings;
 
 	vio_driver_get_info(front->drv, &info);
 	*rx_size = queues->size;
 	queues->room += VLAN_TAG_LEN;
-	if (queues->room < 2048)
-		queues->room = 2048;
+	if (queues->room < ROOM_MIN)
+		queues->room = ROOM_MIN;
 	if (vio_features_test(info.accepted, VIO_NET_F_MRG_RXBUF) ||
 	    queues->room >= info.rx_buf_size)
 		return;
@@ -158,8 +160,20 @@ static void fit_buffers(const struct front *front, struct front_queues *queues, 
 	if (queues->buffers > memory / (info.rx_buf_size + 256))
 		queues->buffers = (uint32_t)(memory / (info.rx_buf_size + 256));
 	queues->room = info.rx_buf_size;
-	while (*rx_size > 1 && queues->pairs * (2 * *rx_size + UNPOSTED) > queues->buffers)
+	rings = queues->tx_buffers ? 1 : 2;
+	while (*rx_size > 1 && queues->pairs * (rings * *rx_size + UNPOSTED) > queues->buffers)
 		*rx_size /= 2;
+}
+
+static int make_pools(const struct front_queues *queues, struct front *front)
+{
+	const struct vio_host *host = vio_dma_arena_host(front->arena);
+	int ret = vio_pool_create(host, queues->buffers, queues->room, &front->pool);
+
+	front->tx_pool = front->pool;
+	if (ret || !queues->tx_buffers)
+		return ret;
+	return vio_pool_create(host, queues->tx_buffers, queues->tx_room, &front->tx_pool);
 }
 
 static int set_up_pair(const struct front_queues *queues, uint32_t rx_size, unsigned id,
@@ -186,8 +200,7 @@ int front_start(const char *command, const struct front_queues *wanted, struct f
 	int ret;
 
 	fit_buffers(front, &queues, &rx_size);
-	ret = vio_pool_create(vio_dma_arena_host(front->arena), queues.buffers, queues.room,
-			      &front->pool);
+	ret = make_pools(&queues, front);
 	if (!ret)
 		ret = vio_driver_configure(front->drv, &conf, &err);
 	for (i = 0; i < queues.pairs && !ret; i++)
@@ -201,8 +214,10 @@ int front_start(const char *command, const struct front_queues *wanted, struct f
 
 void front_close(struct front *front)
 {
-	/* The driver gives its buffers back to the pool, which lies in the arena. */
+	/* The driver gives its buffers back to the pools, which lie in the arena. */
 	vio_driver_release(front->drv);
+	if (front->tx_pool != front->pool)
+		vio_pool_destroy(front->tx_pool);
 	vio_pool_destroy(front->pool);
 	vio_driver_transport_release(front->transport);
 	vio_dma_arena_destroy(front->arena);

@@ -28,7 +28,8 @@ struct front {
 	struct vio_driver_transport *transport; /* NULL once the driver owns it */
 	struct vio_driver *drv;
 	struct vio_pool *pool;
-	uint64_t spare; /* bytes of the arena for larger buffers than were asked for */
+	struct vio_pool *tx_pool; /* for frames to send; may be the same */
+	uint64_t spare;		  /* bytes of the arena for larger buffers than were asked for */
 };
 
 struct front_conf {
@@ -53,14 +54,18 @@ struct front_queues {
 	unsigned pairs;
 	uint32_t size;	  /* descriptors of each ring, or what the device has if that is less */
 	uint32_t buffers; /* of the pool that is made for all of them, */
-	uint32_t room;	  /* bytes of frame in each, at least 2048; larger ones, and fewer, for
+	uint32_t room;	  /* bytes of frame in each, at least 1536; larger ones, and fewer, for
 			   * large frames that are not merged */
+	/* Of a pool for frames to send, which may be smaller than any that may come: the less memory
+	 * they are spread over, the faster it is reached. 0: they have buffers of the one above. */
+	uint32_t tx_buffers;
+	uint32_t tx_room;
 	struct vio_rxq_conf rx;
 	struct vio_txq_conf tx;
 	void *ctx;
 };
 
-/* Makes the pool, sets the queues up, starts. 0 or TOOL_FAILED with a message. */
+/* Makes the pools, sets the queues up, starts. 0 or TOOL_FAILED with a message. */
 int front_start(const char *command, const struct front_queues *queues, struct front *front);
 
 /* From here on SIGINT and SIGTERM no longer end the process but set front_ending. They stay blocked
