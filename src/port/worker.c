@@ -47,8 +47,8 @@
 /* Between looks of a worker that polls, for each frame that there was last; from so many on, up to so
  * many. */
 #define GATHER_NS   40
-#define GATHER_MIN  8
-#define GATHER_MAX  32
+#define GATHER_MIN  8u
+#define GATHER_MAX  32u
 #define MAX_WORKERS 64
 
 struct worker_job {
