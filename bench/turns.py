@@ -3,7 +3,7 @@
 
 A machine's cores change their speed for seconds at a time, so that whoever is measured for a while
 and then ended is measured by luck. A *group* is a set of contenders that are compared with each
-other: a driver and its device each, or one process. All of them are started once; between its turns a
+other: a driver and its device each, or one process. All of them are started first; between its turns a
 contender is stopped, the driver first, and continued for each, the device first. Every round gives
 each one turn, in an order that is reversed from round to round. A turn gives one sample: frames by
 the time between two readings of the same counter, after a moment in which caches get warm.

@@ -26,6 +26,7 @@
 
 #include <jansson.h>
 
+#include "base/bits.h"
 #include "bench_frame.h"
 #include "tool.h"
 
@@ -287,8 +288,8 @@ static int open_device(struct trip *trip)
 
 	front.timeout_ms = conf->via.server ? 60000 : 5000;
 	front.mtu = conf->size > 1514 ? conf->size - VIO_ETH_HLEN : 0;
-	front.memory =
-		(10u << 20) + BUFFERS * (uint64_t)(conf->size > 2048 ? conf->size + 256 : 2304);
+	front.memory = (10u << 20) +
+		       BUFFERS * (uint64_t)(vio_max(conf->size, FRONT_BUFFER) + FRONT_BUFFER_EXTRA);
 	ret = front_connect(COMMAND, &front, &trip->front);
 	if (!ret)
 		ret = front_probe(COMMAND, &front, &trip->front);

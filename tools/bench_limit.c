@@ -11,10 +11,10 @@
  * second only, until more of their frames lie in the wrong cache: so for each number of them the
  * best way stays in the race up to the last turns, which are long.
  *
- * There are two limits. Buffers of a ring have to have room for whatever frame comes, so the lines
- * that are touched lie far apart when frames are small. Frames that are packed side by side go
- * faster, because the processor foresees which line comes next; no ring can do that, but it is what
- * two cores can do.
+ * There are two limits. Buffers of a ring have room for more than a small frame, half a KiB or what an
+ * ordinary one takes, so the lines that are touched lie far apart when frames are small. Frames that
+ * are packed side by side go faster, because the processor foresees which line comes next; no ring can
+ * do that, but it is what two cores can do.
  */
 #include "bench_limit.h"
 
@@ -29,15 +29,16 @@
 #include "bench_series.h"
 #include "tool.h"
 
-#define COMMAND	    "bench"
-#define LINE	    64u
-#define BUFFER_ROOM 2048u /* as the halves' own */
-#define MAX_TURNS   5
-#define MAX_WAYS    192
+#define COMMAND	  "bench"
+#define LINE	  64u
+#define MAX_TURNS 5
+#define MAX_WAYS  256
 
 static const uint32_t depths[] = { 64, 256, 1024, 2048, BENCH_HANDOVER_DEPTH_MAX };
 static const uint32_t bursts[] = { BENCH_HANDOVER_BURST_MIN, 32, 64, BENCH_HANDOVER_BURST_MAX };
 static const uint32_t aheads[] = { 0, 32 };
+/* Bytes that a buffer has room for, at least. */
+static const uint32_t rooms[] = { 512, 1536, 2048 };
 
 static const char *const kind_names[] = {
 	[BENCH_LIMIT_BUFFERS] = "two-core limit",
@@ -49,17 +50,21 @@ const char *bench_limit_name(enum bench_limit_kind kind)
 	return kind_names[kind];
 }
 
+VIO_STATIC_ASSERT(vio_array_size(rooms) == BENCH_LIMIT_STRIDES, "a room for each stride");
+
 uint32_t bench_limit_stride(enum bench_limit_kind kind, uint32_t size, unsigned wider)
 {
-	uint32_t room = kind == BENCH_LIMIT_BUFFERS ? vio_max(size, BUFFER_ROOM) : size;
+	uint32_t lines = ((size + LINE - 1) / LINE | 1) + 2 * wider;
 
-	return (((room + LINE - 1) / LINE | 1) + 2 * wider) * LINE;
+	if (kind == BENCH_LIMIT_BUFFERS)
+		lines = vio_max(lines, rooms[wider] / LINE | 1);
+	return lines * LINE;
 }
 
 uint64_t bench_limit_bytes(uint32_t size)
 {
 	return (uint64_t)BENCH_HANDOVER_DEPTH_MAX *
-	       bench_limit_stride(BENCH_LIMIT_BUFFERS, size, 1);
+	       bench_limit_stride(BENCH_LIMIT_BUFFERS, size, BENCH_LIMIT_STRIDES - 1);
 }
 
 void bench_way_format(const struct bench_way *way, char text[BENCH_WAY_TEXT])
@@ -113,7 +118,7 @@ static unsigned list_candidates(enum bench_limit_kind kind, uint32_t size, struc
 	way.vec = vecs[0];
 	for (i = 0;
 	     i < 2 * vio_array_size(depths) * vio_array_size(bursts) * vio_array_size(aheads); i++)
-		for (wider = 0; wider < 2 && make_way(i, &way); wider++) {
+		for (wider = 0; wider < BENCH_LIMIT_STRIDES && make_way(i, &way); wider++) {
 			way.stride = bench_limit_stride(kind, size, wider);
 			list[n++].way = way;
 		}

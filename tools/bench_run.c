@@ -691,7 +691,16 @@ static uint32_t ring_size(unsigned pairs)
 	return size;
 }
 
-/* Opens the device, sets up pairs and pool, starts. 0 or an exit status. */
+/* Of the buffers that frames are made in. Those of large frames, which rest, have room for an ordinary
+ * one: of smaller ones more would have to rest than there are. */
+static uint32_t tx_room(uint32_t size)
+{
+	if (size == 0 || size >= SPARE_MAX)
+		return vio_max(size, BENCH_RANDOM_MAX);
+	return vio_max(size, TX_ROOM_MIN);
+}
+
+/* Opens the device, sets up pairs and pools, starts. 0 or an exit status. */
 static int open_device(struct run *run)
 {
 	const struct bench_conf *conf = run->conf;
@@ -702,8 +711,8 @@ static int open_device(struct run *run)
 		.size = ring,
 		.buffers = buffers,
 		.room = conf->size,
-		.tx_buffers = conf->mode == BENCH_RXONLY ? 0 : buffers,
-		.tx_room = vio_max(conf->size ? conf->size : BENCH_RANDOM_MAX, TX_ROOM_MIN),
+		.tx_buffers = buffers,
+		.tx_room = tx_room(conf->size),
 		.rx = { .alloc = alloc_buffers, .free = free_received },
 		.tx = { .free = free_sent, .unsent = free_unsent },
 		.ctx = run,
@@ -714,8 +723,9 @@ static int open_device(struct run *run)
 
 	front.timeout_ms = conf->via.server ? 60000 : 5000;
 	front.mtu = conf->size > 1514 ? conf->size - VIO_ETH_HLEN : 0;
-	front.memory = (8u << 20) + conf->pairs * (UINT64_C(2) << 20) +
-		       2 * buffers * (uint64_t)(vio_max(conf->size, 1536u) + 256);
+	front.memory =
+		(8u << 20) + conf->pairs * (UINT64_C(2) << 20) +
+		2 * buffers * (uint64_t)(vio_max(conf->size, FRONT_BUFFER) + FRONT_BUFFER_EXTRA);
 	ret = front_connect(COMMAND, &front, &run->front);
 	if (!ret)
 		ret = front_probe(COMMAND, &front, &run->front);

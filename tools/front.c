@@ -7,12 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/bits.h"
 #include "tool.h"
 
 #define SCHEME	     "vhost-user:"
 #define VLAN_TAG_LEN 4
 #define SPARE	     (64u << 20) /* bytes: a few hundred buffers of 64 KiB */
-#define UNPOSTED     192	 /* buffers: on their way to be sent or looked at */
+#define UNPOSTED     192	 /* buffers: about to be sent or being looked at */
 #define ROOM_MIN     1536 /* bytes: for an ordinary frame with a tag; not more pages than needed */
 
 volatile sig_atomic_t front_ending;
@@ -140,7 +141,7 @@ static uint32_t ring_size(const struct front *front, unsigned queue, uint32_t si
 /*
  * How many buffers of what size @queues get. What is received may have a VLAN tag on top of the MTU.
  * Where buffers are not merged, each has to have room for the largest frame that may come: there are
- * fewer then, and as many are posted as leave enough for sending.
+ * fewer then, and as many are posted as leave enough for what else they are for.
  */
 static void fit_buffers(const struct front *front, struct front_queues *queues, uint32_t *rx_size)
 {
@@ -156,10 +157,11 @@ static void fit_buffers(const struct front *front, struct front_queues *queues, 
 	if (vio_features_test(info.accepted, VIO_NET_F_MRG_RXBUF) ||
 	    queues->room >= info.rx_buf_size)
 		return;
-	memory = (uint64_t)queues->buffers * queues->room + front->spare;
+	memory = (uint64_t)queues->buffers * vio_max(queues->room, FRONT_BUFFER) + front->spare;
 	if (queues->buffers > memory / (info.rx_buf_size + 256))
 		queues->buffers = (uint32_t)(memory / (info.rx_buf_size + 256));
 	queues->room = info.rx_buf_size;
+	/* What is sent may come from the same pool. */
 	rings = queues->tx_buffers ? 1 : 2;
 	while (*rx_size > 1 && queues->pairs * (rings * *rx_size + UNPOSTED) > queues->buffers)
 		*rx_size /= 2;

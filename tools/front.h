@@ -49,6 +49,10 @@ int front_connect(const char *command, const struct front_conf *conf, struct fro
 int front_probe(const char *command, const struct front_conf *conf, struct front *front);
 void front_close(struct front *front);
 
+/* Bytes to plan with for each buffer of an ordinary size, and what to add for it. */
+#define FRONT_BUFFER	   2048u
+#define FRONT_BUFFER_EXTRA 256u
+
 /* Queues to start the driver with, all alike; callbacks get @ctx. */
 struct front_queues {
 	unsigned pairs;

@@ -36,7 +36,7 @@ struct vio_rx_merge {
 /* Receive: used buffers that were taken from the ring and are not frames yet. */
 struct vio_rx_ahead {
 	uint32_t which, first, n; /* they are done[which][first] and on */
-	uint32_t asked;		  /* of these, the first, whose lines are asked for */
+	uint32_t asked;		  /* how many of these have had their lines asked for */
 	struct vio_drvq_done done[2][VIO_DRIVER_BURST] vio_cacheline;
 };
 

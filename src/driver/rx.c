@@ -321,9 +321,9 @@ static vio_noinline unsigned take_kept(struct vio_driver_queue *q, struct vio_bu
 struct burst {
 	const struct vio_drvq_done *done;
 	unsigned n;
-	unsigned asked;	     /* of these, the first, whose lines are asked for already */
-	bool last;	     /* the ring had no more */
-	struct asked behind; /* those that come after it */
+	unsigned asked; /* how many of these, from the first on, have had their lines asked for */
+	bool last;	/* the ring had no more */
+	struct asked behind; /* those that come after it, to be asked for */
 };
 
 /*
@@ -344,32 +344,34 @@ static vio_always_inline int take_burst(struct vio_driver_queue *q, unsigned wan
 			return n;
 		a->first = 0;
 		a->n = (uint32_t)n;
-		a->asked = vio_min((unsigned)n, ASK_AHEAD);
-		for (unsigned i = 0; i < a->asked; i++)
-			ask_for(&a->done[a->which][i], q->hdr_says);
+		a->asked = 0;
 	}
+	/* As far as that was not done on the way here. */
+	for (; a->asked < vio_min(a->n, ASK_AHEAD); a->asked++)
+		ask_for(&a->done[a->which][a->first + a->asked], q->hdr_says);
 	burst->done = &a->done[a->which][a->first];
 	burst->n = vio_min((unsigned)n, want);
 	burst->asked = vio_min(burst->n, a->asked);
 	burst->last &= burst->n < want;
-	burst->behind.next = burst->behind.end = a->done[a->which ^ 1];
 	a->first += burst->n;
 	a->n -= burst->n;
 	a->asked -= burst->asked;
-	if (a->n > 0)
-		return (int)burst->n;
-	/* An error waits until there is nothing else to say. */
-	if (burst->n == want && want >= AHEAD_MIN)
-		next = vio_drvq_reap_burst(q->vq, a->done[a->which ^ 1], want);
-	a->which ^= 1;
-	a->first = 0;
-	a->n = (uint32_t)vio_max(next, 0);
-	burst->behind.end += a->n;
+	if (a->n == 0) {
+		/* An error waits until there is nothing else to say. */
+		if (burst->n == want && want >= AHEAD_MIN)
+			next = vio_drvq_reap_burst(q->vq, a->done[a->which ^ 1], want);
+		a->which ^= 1;
+		a->first = 0;
+		a->n = (uint32_t)vio_max(next, 0);
+	}
+	burst->behind.next = &a->done[a->which][a->first + a->asked];
+	burst->behind.end =
+		&a->done[a->which][a->first + vio_max(a->asked, vio_min(a->n, ASK_AHEAD))];
 	return (int)burst->n;
 }
 
-/* Turns @burst into frames. With each, the lines of one to come are asked for: first of the burst's own,
- * then of those behind it. Returns how many frames. */
+/* Turns @burst into frames. With each, the lines of one to come are asked for: first of the burst's
+ * own, then of those behind it. Returns how many frames. */
 static unsigned receive_taken(struct vio_driver_queue *q, struct burst *burst,
 			      struct vio_buf **frames)
 {

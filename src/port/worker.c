@@ -44,8 +44,8 @@
 /* Turns and looks between two askings for events. */
 #define EVENTS_EACH    8
 #define EVENTS_AT_ONCE 32
-/* Between looks of a worker that polls, for each frame that there was last; from so many on, up to so
- * many. */
+/* A pause between looks: so long for each frame of the last turn, if there were as many as that,
+ * and for no more of them than that. */
 #define GATHER_NS   40
 #define GATHER_MIN  8u
 #define GATHER_MAX  32u
@@ -67,7 +67,7 @@ struct vio_worker {
 	struct vio_pair_run *active;
 	struct vio_pair_run *pairs;
 	uint64_t poll_ns; /* how long to poll now, adapted */
-	unsigned bulk;	  /* frames of guests that only send, in the last turn that moved any */
+	unsigned bulk;	  /* frames of the last turn that moved any, if guests only sent */
 	bool started;
 
 	/* control to worker */
@@ -170,7 +170,7 @@ static bool turn(struct vio_worker *w)
 {
 	struct vio_pair_run **link = &w->active;
 	unsigned bulk = 0;
-	bool moved = false;
+	bool moved = false, one_way = true;
 
 	while (*link) {
 		struct vio_pair_run *pair = *link;
@@ -178,6 +178,7 @@ static bool turn(struct vio_worker *w)
 		if (vio_pair_serve(pair, w->scratch)) {
 			moved = true;
 			bulk += pair->one_way;
+			one_way &= pair->one_way > 0;
 			link = &pair->next;
 		} else if (w->poll_ns) {
 			link = &pair->next; /* poll() arms it when its time is up */
@@ -190,21 +191,22 @@ static bool turn(struct vio_worker *w)
 		}
 	}
 	if (moved)
-		w->bulk = bulk;
+		w->bulk = one_way ? bulk : 0;
 	return moved;
 }
 
 /*
  * Between two looks at rings. Each takes the lines that it is about away from a driver that may be
- * writing them: one that only sends, many frames at a time, is left alone for part of the time that it
- * needs for as many more.
+ * writing them: where guests have only sent, many frames at a time, they are left alone for part of
+ * the time that they need for as many more, but not past @end.
  */
-static void let_gather(const struct vio_worker *w)
+static void let_gather(const struct vio_worker *w, uint64_t end)
 {
 	uint64_t until = 0;
 
 	if (w->bulk >= GATHER_MIN)
-		until = now_ns(w) + (uint64_t)vio_min(w->bulk, GATHER_MAX) * GATHER_NS;
+		until = vio_min(end,
+				now_ns(w) + (uint64_t)vio_min(w->bulk, GATHER_MAX) * GATHER_NS);
 	do
 		vio_cpu_relax();
 	while (until && now_ns(w) < until);
@@ -221,7 +223,7 @@ static bool poll_a_while(struct vio_worker *w)
 	unsigned spins = 0;
 
 	do {
-		let_gather(w);
+		let_gather(w, end);
 		/* A system call; always before the look that is the last. */
 		if (spins % EVENTS_EACH == EVENTS_EACH - 1)
 			take_events(w, 0);

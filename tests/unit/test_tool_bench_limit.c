@@ -37,7 +37,7 @@ static void test_strides_are_odd_numbers_of_lines(void **state)
 	(void)state;
 	for (size = 60; size < 9100; size++)
 		for (kind = 0; kind < BENCH_LIMIT_NR; kind++)
-			for (wider = 0; wider < 2; wider++) {
+			for (wider = 0; wider < BENCH_LIMIT_STRIDES; wider++) {
 				stride = bench_limit_stride(kind, size, wider);
 				assert_true(stride >= size);
 				assert_int_equal(stride % 128, 64);
@@ -46,7 +46,10 @@ static void test_strides_are_odd_numbers_of_lines(void **state)
 			}
 	assert_int_equal(bench_limit_stride(BENCH_LIMIT_PACKED, 64, 0), 64);
 	assert_int_equal(bench_limit_stride(BENCH_LIMIT_PACKED, 65, 0), 192);
-	assert_int_equal(bench_limit_stride(BENCH_LIMIT_BUFFERS, 64, 0), 2112);
+	assert_int_equal(bench_limit_stride(BENCH_LIMIT_BUFFERS, 64, 0), 576);
+	assert_int_equal(bench_limit_stride(BENCH_LIMIT_BUFFERS, 64, 1), 1600);
+	assert_int_equal(bench_limit_stride(BENCH_LIMIT_BUFFERS, 64, 2), 2112);
+	assert_int_equal(bench_limit_stride(BENCH_LIMIT_BUFFERS, 1518, 1), 1728);
 	assert_int_equal(bench_limit_stride(BENCH_LIMIT_BUFFERS, 9000, 0), 9024);
 }
 
