@@ -8,7 +8,7 @@
 
 /* What the buffers are like. */
 enum bench_limit_kind {
-	BENCH_LIMIT_BUFFERS, /* each has room for half a KiB at least, as those of a ring have */
+	BENCH_LIMIT_BUFFERS, /* each has room for any ordinary frame, as those of a ring have */
 	BENCH_LIMIT_PACKED,  /* each has room for a frame of that size only: a limit that no ring
 				can have, whose receiver doesn't know what will come */
 	BENCH_LIMIT_NR
@@ -21,7 +21,7 @@ uint64_t bench_limit_bytes(uint32_t size);
 
 /* An odd number of cache lines, in bytes, from one buffer to the next: for @wider from 0 to
  * BENCH_LIMIT_STRIDES - 1 more and more. */
-#define BENCH_LIMIT_STRIDES 3
+#define BENCH_LIMIT_STRIDES 2
 uint32_t bench_limit_stride(enum bench_limit_kind kind, uint32_t size, unsigned wider);
 
 /* Looks for the fastest way for frames of @size bytes, for five seconds or so. 0, or TOOL_FAILED with

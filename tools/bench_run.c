@@ -38,10 +38,7 @@
 #define SPARE	      (4 * BURST)
 #define SPARE_MAX     1024 /* bytes of a frame from which its buffer goes to the pool */
 #define REST	      1280 /* buffers that rest there */
-/* Bytes of the buffers of small frames: some share a page, and yet they are so far apart that a
- * processor does not take them for a stream and fetch the next one's lines, which the device has. */
-#define TX_ROOM_MIN 512u
-#define LINES_AHEAD 32u
+#define LINES_AHEAD   32u
 /* In a visit to a pair: what that brings into the cache serves more than one. Frames that were sent
  * take room there until they come back, so those are fewer. */
 #define BURSTS_SENT	2
@@ -691,15 +688,6 @@ static uint32_t ring_size(unsigned pairs)
 	return size;
 }
 
-/* Of the buffers that frames are made in. Those of large frames, which rest, have room for an ordinary
- * one: of smaller ones more would have to rest than there are. */
-static uint32_t tx_room(uint32_t size)
-{
-	if (size == 0 || size >= SPARE_MAX)
-		return vio_max(size, BENCH_RANDOM_MAX);
-	return vio_max(size, TX_ROOM_MIN);
-}
-
 /* Opens the device, sets up pairs and pools, starts. 0 or an exit status. */
 static int open_device(struct run *run)
 {
@@ -712,7 +700,6 @@ static int open_device(struct run *run)
 		.buffers = buffers,
 		.room = conf->size,
 		.tx_buffers = buffers,
-		.tx_room = tx_room(conf->size),
 		.rx = { .alloc = alloc_buffers, .free = free_received },
 		.tx = { .free = free_sent, .unsent = free_unsent },
 		.ctx = run,

@@ -14,7 +14,7 @@
 #define VLAN_TAG_LEN 4
 #define SPARE	     (64u << 20) /* bytes: a few hundred buffers of 64 KiB */
 #define UNPOSTED     192	 /* buffers: about to be sent or being looked at */
-#define ROOM_MIN     1536 /* bytes: for an ordinary frame with a tag; not more pages than needed */
+#define ROOM_MIN     1536u /* bytes: for an ordinary frame with a tag; not more pages than needed */
 
 volatile sig_atomic_t front_ending;
 
@@ -167,7 +167,8 @@ static void fit_buffers(const struct front *front, struct front_queues *queues, 
 		*rx_size /= 2;
 }
 
-static int make_pools(const struct front_queues *queues, struct front *front)
+/* @tx_room: as asked for, where more may be received. */
+static int make_pools(const struct front_queues *queues, uint32_t tx_room, struct front *front)
 {
 	const struct vio_host *host = vio_dma_arena_host(front->arena);
 	int ret = vio_pool_create(host, queues->buffers, queues->room, &front->pool);
@@ -175,7 +176,8 @@ static int make_pools(const struct front_queues *queues, struct front *front)
 	front->tx_pool = front->pool;
 	if (ret || !queues->tx_buffers)
 		return ret;
-	return vio_pool_create(host, queues->tx_buffers, queues->tx_room, &front->tx_pool);
+	return vio_pool_create(host, queues->tx_buffers, vio_max(tx_room, ROOM_MIN),
+			       &front->tx_pool);
 }
 
 static int set_up_pair(const struct front_queues *queues, uint32_t rx_size, unsigned id,
@@ -202,7 +204,7 @@ int front_start(const char *command, const struct front_queues *wanted, struct f
 	int ret;
 
 	fit_buffers(front, &queues, &rx_size);
-	ret = make_pools(&queues, front);
+	ret = make_pools(&queues, wanted->room, front);
 	if (!ret)
 		ret = vio_driver_configure(front->drv, &conf, &err);
 	for (i = 0; i < queues.pairs && !ret; i++)

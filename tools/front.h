@@ -56,14 +56,11 @@ void front_close(struct front *front);
 /* Queues to start the driver with, all alike; callbacks get @ctx. */
 struct front_queues {
 	unsigned pairs;
-	uint32_t size;	  /* descriptors of each ring, or what the device has if that is less */
-	uint32_t buffers; /* of the pool that is made for all of them, */
-	uint32_t room;	  /* bytes of frame in each, at least 1536; larger ones, and fewer, for
+	uint32_t size;	     /* descriptors of each ring, or what the device has if that is less */
+	uint32_t buffers;    /* of the pool that is made for all of them, */
+	uint32_t room;	     /* bytes of frame in each, at least 1536; larger ones, and fewer, for
 			   * large frames that are not merged */
-	/* Of a pool for frames to send, which may be smaller than any that may come: the less memory
-	 * they are spread over, the faster it is reached. 0: they have buffers of the one above. */
-	uint32_t tx_buffers;
-	uint32_t tx_room;
+	uint32_t tx_buffers; /* of a pool for frames to send; 0: those get some of the above */
 	struct vio_rxq_conf rx;
 	struct vio_txq_conf tx;
 	void *ctx;

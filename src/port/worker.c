@@ -202,11 +202,10 @@ static bool turn(struct vio_worker *w)
  */
 static void let_gather(const struct vio_worker *w, uint64_t end)
 {
-	uint64_t until = 0;
+	uint64_t pause = (uint64_t)vio_min(w->bulk, GATHER_MAX) * GATHER_NS, until = 0;
 
 	if (w->bulk >= GATHER_MIN)
-		until = vio_min(end,
-				now_ns(w) + (uint64_t)vio_min(w->bulk, GATHER_MAX) * GATHER_NS);
+		until = vio_min(end, now_ns(w) + pause);
 	do
 		vio_cpu_relax();
 	while (until && now_ns(w) < until);
