@@ -7,7 +7,7 @@
 
 #include "base/bits.h"
 
-#define VIO_SINK_BURST 32 /* frames reserved at a time */
+#define VIO_SINK_BURST 64 /* frames reserved at a time */
 
 /* All offloads; what a back end takes that hands frames on as they are, or nowhere. */
 #define VIO_OFFLOAD_ALL                                                             \

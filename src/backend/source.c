@@ -51,6 +51,7 @@
 #define UDP_CSUM_AT    (UDP_AT + 6)
 #define HEAD_BYTES     64 /* what differs between frames lies within */
 #define LINES_AHEAD    48u
+#define PACED_BURST    32 /* frames at a time, at most, when there is a rate */
 
 struct template
 {
@@ -163,10 +164,10 @@ static unsigned template_of(uint64_t sequence)
  * frames differ. */
 struct head {
 	const struct template *t;
-	uint64_t sum;	/* of the template, with the pair's number added */
-	uint64_t upper; /* of the sequence number, its last 16 bits left out, */
-	uint32_t base;	/* and the sum with that added: up to 2^16 - 1 */
-	uint8_t bytes[HEAD_BYTES];
+	uint64_t sum;		   /* of the template, with the pair's number added */
+	uint64_t upper;		   /* of the sequence number, its last 16 bits left out, */
+	uint32_t base;		   /* and the sum with that added: up to 2^16 - 1 */
+	uint8_t bytes[HEAD_BYTES]; /* with that in place */
 };
 
 /* Sums up all of a frame but the last 16 bits of its sequence number. */
@@ -176,14 +177,15 @@ static void set_upper(struct head *h, uint64_t upper)
 
 	h->upper = upper;
 	h->base = (uint16_t)~vio_csum_fold(h->sum + (words & UINT32_MAX) + (words >> 32));
+	memcpy(h->bytes + SEQUENCE_AT, &words, sizeof(words));
 }
 
 static void make_head(struct head *h, const struct template *t, unsigned pair, uint64_t sequence)
 {
 	h->t = t;
 	h->sum = (t->sum & UINT32_MAX) + (t->sum >> 32) + vio_be16((uint16_t)pair);
-	set_upper(h, sequence >> 16);
 	memcpy(h->bytes, t->bytes, vio_min(t->len, (uint32_t)sizeof(h->bytes)));
+	set_upper(h, sequence >> 16);
 	vio_put_be16(h->bytes + 10, (uint16_t)pair);
 	vio_put_be16(h->bytes + UDP_AT, (uint16_t)(1024 + pair));
 }
@@ -239,20 +241,53 @@ static vio_always_inline void fill(struct head *h, uint64_t sequence, struct vio
 	}
 }
 
+#define LANES 8u
+typedef uint16_t lanes __attribute__((vector_size(LANES * sizeof(uint16_t))));
+
+/* What small frames differ in, as it stands in them. */
+struct numbers {
+	lanes sequence[VIO_SINK_BURST / LANES]; /* the last 16 bits */
+	lanes csum[VIO_SINK_BURST / LANES];
+};
+
+/* The numbers of the @n frames, or some more, from @sequence on; as put_number() has them. */
+static vio_always_inline void make_numbers(struct numbers *numbers, uint32_t base,
+					   uint64_t sequence, unsigned n)
+{
+	const lanes ahead = { 0, 1, 2, 3, 4, 5, 6, 7 };
+	lanes at = ahead + (uint16_t)sequence;
+
+	for (unsigned i = 0; i * LANES < n; i++) {
+		const lanes be = vio_be16(1) == 1 ? at : (at << 8 | at >> 8);
+		lanes sum = be + (uint16_t)base;
+
+		/* A comparison that holds is -1: the carry comes round. */
+		sum = ~(sum - (lanes)(sum < be));
+		numbers->sequence[i] = be;
+		numbers->csum[i] = sum | (lanes)(sum == 0);
+		at += LANES;
+	}
+}
+
 /* Frames of HEAD_BYTES from number @sequence on, into rooms of one piece. Returns how many there were
- * of these, up to @n or to where the upper part of the number changes. */
+ * of these, up to @n, which is at most VIO_SINK_BURST, or to where the upper part of the number
+ * changes. */
 static vio_always_inline unsigned fill_small(struct head *h, uint64_t sequence,
 					     const struct vio_frame *room, unsigned n,
 					     const bool wide)
 {
+	struct numbers numbers;
 	struct vio_line head = { 0 };
+	const uint16_t *last, *csum;
 	unsigned i;
-
-	vio_line_load(&head, h->bytes, wide);
 
 	n = (unsigned)vio_min(n, 0x10000 - (sequence & 0xffff));
 	if (sequence >> 16 != h->upper)
 		set_upper(h, sequence >> 16);
+	make_numbers(&numbers, h->base, sequence, n);
+	last = (const uint16_t *)numbers.sequence;
+	csum = (const uint16_t *)numbers.csum;
+	vio_line_load(&head, h->bytes, wide);
 	for (i = 0; i < n; i++, room++) {
 		const struct vio_iov *iov = room->iov;
 		uint8_t *to = iov->base;
@@ -260,7 +295,8 @@ static vio_always_inline unsigned fill_small(struct head *h, uint64_t sequence,
 		if (vio_unlikely(room->len != HEAD_BYTES || iov->len < HEAD_BYTES))
 			break;
 		vio_line_store(&head, to, wide);
-		put_number(h->base, to, sequence++);
+		memcpy(to + SEQUENCE_AT + 6, &last[i], sizeof(last[i]));
+		memcpy(to + UDP_CSUM_AT, &csum[i], sizeof(csum[i]));
 	}
 	return i;
 }
@@ -380,7 +416,7 @@ static bool source_arm(struct vio_backend *be, unsigned pair)
 	if (!silent) {
 		if (due(s, p) != 0)
 			return true;
-		burst = vio_min(vio_max(s->rate / 10000, UINT64_C(1)), (uint64_t)VIO_SINK_BURST);
+		burst = vio_min(vio_max(s->rate / 10000, UINT64_C(1)), (uint64_t)PACED_BURST);
 		if (s->count != 0)
 			burst = vio_min(burst, s->count - p->sequence);
 		when = due_at(s, p, p->sequence + burst - 1);

@@ -72,14 +72,15 @@ static vio_always_inline void vio_copy_line(struct vio_copied *sum, uint8_t *to,
 static vio_always_inline void vio_copy_frame(struct vio_copied *sum, uint8_t *to,
 					     const uint8_t *from, size_t len, const bool wide)
 {
-	/* The last 64 bytes of those above 64 for themselves. */
-	if (vio_unlikely(len - 64 > 64)) {
-		sum->rest += vio_copy_and_read(to, from, len);
-		return;
-	}
-	vio_copy_line(sum, to, from, wide);
-	if (len > 64)
+	if (vio_likely(len == 64)) {
+		vio_copy_line(sum, to, from, wide);
+	} else if (len > 64 && len <= 128) {
+		/* The last 64 bytes for themselves. */
+		vio_copy_line(sum, to, from, wide);
 		vio_copy_line(sum, to + len - 64, from + len - 64, wide);
+	} else {
+		sum->rest += vio_copy_and_read(to, from, len);
+	}
 }
 
 /* A number that every byte had its part in; which it is depends on the width too. */

@@ -10,6 +10,9 @@
 
 #include <vioduct/host.h>
 
+#include "base/bits.h"
+#include "base/wide.h"
+
 /* Bytes in @iov; SIZE_MAX when they are more than that. */
 size_t vio_iov_len(const struct vio_iov *iov, unsigned n);
 
@@ -41,5 +44,20 @@ int vio_iov_slice(struct vio_iov *dst, unsigned max, const struct vio_iov *iov, 
  */
 unsigned vio_iov_skip(struct vio_iov *iov, unsigned n, size_t len);
 unsigned vio_iov_trim(struct vio_iov *iov, unsigned n, size_t len);
+
+/* Cuts @n bytes, which there are, off the front of a piece. Returns where they are. */
+static vio_always_inline void *vio_iov_cut(struct vio_iov *iov, size_t n)
+{
+	void *cut = iov->base;
+
+	/* As one vector where it is one. */
+	if (sizeof(*iov) == sizeof(vio_words16) && sizeof(n) == sizeof(uint64_t)) {
+		*(vio_words16 *)(void *)iov += (vio_words16){ n, 0 - (uint64_t)n };
+	} else {
+		iov->base = (uint8_t *)cut + n;
+		iov->len -= n;
+	}
+	return cut;
+}
 
 #endif

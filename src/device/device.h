@@ -10,7 +10,7 @@
 #include "base/barrier.h"
 #include "base/bits.h"
 
-#define VIO_TX_BURST 32
+#define VIO_TX_BURST 64
 
 /* Chains a thread holds while frames are on their way to a guest: a 65589-byte frame in buffers of
  * 64 bytes, or a whole ring of the largest size. */

@@ -200,56 +200,90 @@ static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs
 	vio_prefetch_write(header + hs);
 }
 
-/* Gives @frame the room of @chain, of one piece, as nearly all have it. False: it is something else, or
- * too small. */
-static vio_always_inline bool give_plain(const struct vio_chain *chain, struct vio_rx_slot *slot,
+/* Whether @chain is as nearly all are: one piece, with room for @frame and a header of @hs bytes. */
+static vio_always_inline bool is_plain(const struct vio_chain *chain, const struct vio_frame *frame,
+				       uint32_t hs)
+{
+	return vio_likely(chain->out_num == 0 && chain->in_num == 1) &&
+	       vio_likely(chain->in_len >= (uint64_t)frame->len + hs);
+}
+
+/* Gives @frame the room of a plain chain. */
+static vio_always_inline void give_plain(const struct vio_chain *chain, struct vio_rx_slot *slot,
 					 struct vio_frame *frame, uint32_t hs)
 {
 	struct vio_iov *iov = chain->iov;
-	uint8_t *header = iov->base;
 
-	if (vio_unlikely(chain->out_num != 0 || chain->in_num != 1 ||
-			 chain->in_len < (uint64_t)frame->len + hs))
-		return false;
-	slot->header = header; /* all else of the slot follows from where it is */
-	iov->base = header + hs;
-	iov->len -= hs;
+	slot->header = vio_iov_cut(iov, hs); /* all else of the slot follows from where it is */
 	vio_device_plain_frame(frame, iov);
+}
+
+/* Gives four frames the room of a plain chain each. False: they are not all plain. */
+static vio_always_inline bool give_four(const struct vio_chain *chain, struct vio_rx_slot *slot,
+					struct vio_frame *frame, uint32_t hs)
+{
+	if (!is_plain(&chain[0], &frame[0], hs) || !is_plain(&chain[1], &frame[1], hs) ||
+	    !is_plain(&chain[2], &frame[2], hs) || !is_plain(&chain[3], &frame[3], hs))
+		return false;
+	give_plain(&chain[0], &slot[0], &frame[0], hs);
+	give_plain(&chain[1], &slot[1], &frame[1], hs);
+	give_plain(&chain[2], &slot[2], &frame[2], hs);
+	give_plain(&chain[3], &slot[3], &frame[3], hs);
 	return true;
+}
+
+/* Gives up to @n frames the room of a chain each as long as these are plain, and asks for as many of
+ * @ask, if that is not NULL. Returns how many. */
+static vio_always_inline unsigned give_some(const struct vio_chain *chain, unsigned n,
+					    struct vio_rx_slot *slot, struct vio_frame *frame,
+					    const struct vio_chain *ask, uint32_t hs)
+{
+	const struct vio_chain *const begin = chain, *const end = chain + n;
+
+	for (; end - chain >= 4; chain += 4, slot += 4, frame += 4) {
+		if (ask) {
+			ask_for(&ask[0], hs);
+			ask_for(&ask[1], hs);
+			ask_for(&ask[2], hs);
+			ask_for(&ask[3], hs);
+		}
+		if (!give_four(chain, slot, frame, hs))
+			break;
+		if (ask)
+			ask += 4;
+	}
+	for (; chain < end && is_plain(chain, frame, hs); chain++, slot++, frame++) {
+		if (ask)
+			ask_for(ask++, hs);
+		give_plain(chain, slot, frame, hs);
+	}
+	return (unsigned)(chain - begin);
 }
 
 /*
  * Finds room for up to @n frames as long as each is plain. Returns how many. With each, the lines of a
  * buffer some way behind are asked for: all at once would be more than a core can have under way.
  */
-static unsigned reserve_plain(struct vio_device_pair *pair, struct vio_frame *frames, unsigned n)
+static vio_noinline unsigned reserve_plain(struct vio_rx_scratch *rx, struct vio_frame *frames,
+					   unsigned n, uint32_t hs)
 {
-	struct vio_rx_scratch *rx = &pair->scratch->rx;
-	const uint32_t hs = pair->dev->hdr_size;
-	const unsigned head = rx->head, count = rx->count;
-	const struct vio_chain *chain = &rx->chains[head], *asked, *end = &rx->chains[count];
-	unsigned i, both;
+	const unsigned head = rx->head;
+	const struct vio_chain *const chain = &rx->chains[head];
+	unsigned asked = vio_max(rx->asked, head), got = 0, both;
 
-	n = vio_min(n, count - head);
-	for (asked = &rx->chains[vio_max(rx->asked, head)]; asked < chain + vio_min(n, ASK_AHEAD);
-	     asked++)
-		ask_for(asked, hs);
-	both = vio_min(n, (unsigned)(end - asked));
-	for (i = 0; i < both; i++) {
-		ask_for(asked, hs);
-		if (!give_plain(chain, &rx->slots[i], &frames[i], hs))
-			break;
-		asked++;
-		chain++;
-	}
-	for (; i >= both && i < n; i++, chain++)
-		if (!give_plain(chain, &rx->slots[i], &frames[i], hs))
-			break;
-	rx->asked = (unsigned)(asked - rx->chains);
+	n = vio_min(n, rx->count - head);
+	for (; asked < head + vio_min(n, ASK_AHEAD); asked++)
+		ask_for(&rx->chains[asked], hs);
+	both = vio_min(n, rx->count - asked);
+	if (both > 0)
+		got = give_some(chain, both, rx->slots, frames, &rx->chains[asked], hs);
+	rx->asked = asked + got;
+	if (got == both)
+		got += give_some(chain + got, n - got, rx->slots + got, frames + got, NULL, hs);
 	rx->slots[0].first = (uint16_t)head;
-	rx->plain = i;
-	rx->head = head + i;
-	return i;
+	rx->plain = got;
+	rx->head = head + got;
+	return got;
 }
 
 /*
@@ -307,7 +341,7 @@ static int sink_reserve(struct vio_sink *sink, struct vio_frame *frames, unsigne
 	/* Where there is one buffer a frame, bursts are popped in one go, and the next one too. */
 	if (rx->count - rx->head < n + VIO_RX_AHEAD)
 		more_chains(pair, rx->count == rx->head ? n + VIO_RX_AHEAD : n);
-	i = reserve_plain(pair, frames, n);
+	i = reserve_plain(rx, frames, n, pair->dev->hdr_size);
 	while (i < n && room == ROOM_FULL) {
 		room = i ? reserve_one(pair, &rx->slots[i], &frames[i]) :
 			   reserve_first(pair, &frames[i]);
@@ -364,31 +398,58 @@ static unsigned fill_chains(struct vio_device_pair *pair, const struct vio_rx_sl
 	return used;
 }
 
+/* Says of four plain chains how much @frame fills of each. Returns the bytes of the frames; 0: one has
+ * something to say. */
+static vio_always_inline uint64_t commit_four(struct vio_chain *chain,
+					      const struct vio_rx_slot *slot,
+					      const struct vio_frame *frame)
+{
+	const uint32_t hs = VIO_NET_HDR_SIZE;
+
+	if (vio_unlikely((vio_net_meta_asks(&frame[0].meta) | vio_net_meta_asks(&frame[1].meta) |
+			  vio_net_meta_asks(&frame[2].meta) | vio_net_meta_asks(&frame[3].meta)) !=
+			 0))
+		return 0;
+	chain[0].written = frame[0].len + hs;
+	chain[1].written = frame[1].len + hs;
+	chain[2].written = frame[2].len + hs;
+	chain[3].written = frame[3].len + hs;
+	if (vio_unlikely((vio_net_hdr_says_more(slot[0].header, 1) |
+			  vio_net_hdr_says_more(slot[1].header, 1) |
+			  vio_net_hdr_says_more(slot[2].header, 1) |
+			  vio_net_hdr_says_more(slot[3].header, 1)) != 0)) {
+		vio_net_hdr_say_only(slot[0].header, 1);
+		vio_net_hdr_say_only(slot[1].header, 1);
+		vio_net_hdr_say_only(slot[2].header, 1);
+		vio_net_hdr_say_only(slot[3].header, 1);
+	}
+	return (uint64_t)frame[0].len + frame[1].len + frame[2].len + frame[3].len;
+}
+
 /*
  * The same as fill_chains() and write_header() for up to @n frames that reserve_plain() found room
  * for and that have nothing to say. Returns how many; their bytes go to *@bytes.
  */
-static unsigned commit_plain(struct vio_device_pair *pair, const struct vio_frame *frames,
-			     unsigned n, uint64_t *bytes)
+static vio_noinline unsigned commit_plain(struct vio_rx_scratch *rx, const struct vio_frame *frames,
+					  unsigned n, uint64_t *bytes)
 {
-	struct vio_rx_scratch *rx = &pair->scratch->rx;
-	struct vio_chain *chain = &rx->chains[rx->slots[0].first];
-	const struct vio_rx_slot *slot = rx->slots;
-	const uint32_t hs = pair->dev->hdr_size;
-	uint64_t sum = 0;
+	struct vio_chain *const chains = &rx->chains[rx->slots[0].first];
+	uint64_t sum = 0, four;
 	unsigned i;
 
 	n = vio_min(n, rx->plain);
-	if (hs != VIO_NET_HDR_SIZE || pair->dev->big_endian)
-		return 0;
-	for (i = 0; i < n; i++, slot++, chain++) {
-		const struct vio_frame *frame = &frames[i];
-
-		if (vio_unlikely(vio_net_meta_asks(&frame->meta)))
+	for (i = 0; i + 4 <= n; i += 4) {
+		four = commit_four(&chains[i], &rx->slots[i], &frames[i]);
+		if (four == 0)
 			break;
-		chain->written = frame->len + hs;
-		vio_net_hdr_say_only(slot->header, 1);
-		sum += frame->len;
+		sum += four;
+	}
+	for (; i < n; i++) {
+		if (vio_unlikely(vio_net_meta_asks(&frames[i].meta)))
+			break;
+		chains[i].written = frames[i].len + VIO_NET_HDR_SIZE;
+		vio_net_hdr_say_only(rx->slots[i].header, 1);
+		sum += frames[i].len;
 	}
 	*bytes = sum;
 	return i;
@@ -399,12 +460,13 @@ static void sink_commit(struct vio_sink *sink, struct vio_frame *frames, unsigne
 	struct vio_device_pair *pair = pair_of(sink);
 	struct vio_rx_scratch *rx = &pair->scratch->rx;
 	struct vio_device_queue *q = &pair->rx;
-	unsigned end, i;
+	unsigned end, i = 0;
 	uint64_t bytes = 0;
 
 	if (!rx->reserved)
 		return;
-	i = commit_plain(pair, frames, n, &bytes);
+	if (vio_likely(pair->dev->hdr_size == VIO_NET_HDR_SIZE && !pair->dev->big_endian))
+		i = commit_plain(rx, frames, n, &bytes);
 	end = rx->slots[0].first + i;
 	for (; i < n; i++) {
 		struct vio_rx_slot *slot = &rx->slots[i];

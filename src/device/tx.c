@@ -176,55 +176,106 @@ static vio_always_inline void ask_for_all(const struct vio_tx_burst *burst, uint
 		ask_for(chain, hs, asks);
 }
 
-/* What nearly all frames are: one piece with a header that asks for nothing. Fills @frame in from
- * @chain, and returns the bytes of it; 0: it is something else. */
-static vio_always_inline uint32_t take_plain(struct vio_frame *frame, const struct vio_chain *chain,
-					     uint32_t hs, bool asks)
+/* Whether a frame may be as long as what @chain holds, which is one piece, without its header. */
+static vio_always_inline bool is_plain(const struct vio_chain *chain, uint32_t hs)
 {
 	const uint32_t len = chain->out_len - hs;
-	struct vio_iov *iov = chain->iov;
 
 	/* A length below the smallest wraps to one above the largest. */
-	if (vio_unlikely(chain->out_num != 1 ||
-			 len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN ||
-			 (asks && !vio_net_hdr_plain(iov->base))))
-		return 0;
-	iov->base = (uint8_t *)iov->base + hs;
-	iov->len = len;
+	return vio_likely(chain->out_num == 1) &&
+	       vio_likely(len - VIO_ETH_MIN_LEN <= VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN);
+}
+
+/* What the header asks for, where there are headers that @asks for anything. */
+static vio_always_inline uint16_t header_asks(const struct vio_chain *chain, const bool asks)
+{
+	return asks ? vio_net_hdr_asks(chain->iov->base) : 0;
+}
+
+/* Makes @frame of what nearly all are: one piece with a header that asks for nothing. Returns its
+ * bytes. */
+static vio_always_inline uint32_t take_plain(struct vio_frame *frame, const struct vio_chain *chain,
+					     uint32_t hs)
+{
+	struct vio_iov *iov = chain->iov;
+
+	vio_iov_cut(iov, hs);
 	vio_device_plain_frame(frame, iov);
-	frame->len = len;
-	return len;
+	frame->len = chain->out_len - hs;
+	return frame->len;
+}
+
+/* Does so with four. Returns their bytes, or 0: they are not all as plain as that. */
+static vio_always_inline uint32_t take_four(struct vio_frame *frame, const struct vio_chain *chain,
+					    uint32_t hs, const bool asks)
+{
+	uint32_t bytes;
+
+	if (!is_plain(&chain[0], hs) || !is_plain(&chain[1], hs) || !is_plain(&chain[2], hs) ||
+	    !is_plain(&chain[3], hs))
+		return 0;
+	if (vio_unlikely((header_asks(&chain[0], asks) | header_asks(&chain[1], asks) |
+			  header_asks(&chain[2], asks) | header_asks(&chain[3], asks)) != 0))
+		return 0;
+	bytes = take_plain(&frame[0], &chain[0], hs);
+	bytes += take_plain(&frame[1], &chain[1], hs);
+	bytes += take_plain(&frame[2], &chain[2], hs);
+	return bytes + take_plain(&frame[3], &chain[3], hs);
+}
+
+/* Takes up to @n plain frames, and asks for as many chains of @ask, if that is not NULL. Adds what they
+ * hold to *@bytes. Returns how many. */
+static vio_always_inline unsigned take_some(struct vio_frame *frame, const struct vio_chain *chain,
+					    unsigned n, const struct vio_chain *ask, uint32_t hs,
+					    const bool asks, uint64_t *bytes)
+{
+	const struct vio_chain *const begin = chain, *const end = chain + n;
+	uint64_t sum = *bytes;
+	uint32_t four;
+
+	for (; end - chain >= 4; chain += 4, frame += 4) {
+		if (ask) {
+			ask_for(&ask[0], hs, asks);
+			ask_for(&ask[1], hs, asks);
+			ask_for(&ask[2], hs, asks);
+			ask_for(&ask[3], hs, asks);
+		}
+		four = take_four(frame, chain, hs, asks);
+		if (four == 0)
+			break;
+		sum += four;
+		if (ask)
+			ask += 4;
+	}
+	for (; chain < end && is_plain(chain, hs) && header_asks(chain, asks) == 0;
+	     chain++, frame++) {
+		if (ask)
+			ask_for(ask++, hs, asks);
+		sum += take_plain(frame, chain, hs);
+	}
+	*bytes = sum;
+	return (unsigned)(chain - begin);
 }
 
 /*
- * Judges plain frames from chain @i of @burst on. Returns where it met another, or the end. What @next
- * needs is asked for on the way, a chain of it with each that is judged: all at once would be more
- * than a core can have under way, and it would stand still.
+ * Judges plain frames from chain @begin of @burst on. Returns where it met another, or the end. What
+ * @next needs is asked for on the way, a chain of it with each that is judged: all at once would be
+ * more than a core can have under way, and it would stand still.
  */
 static vio_always_inline unsigned judge_alike(struct vio_tx_scratch *tx,
 					      const struct vio_tx_burst *burst,
-					      const struct vio_tx_burst *next, unsigned i,
+					      const struct vio_tx_burst *next, unsigned begin,
 					      uint32_t hs, const bool asks)
 {
-	const unsigned begin = i, n = burst->n, both = vio_min(n, next->n);
-	const struct vio_chain *chain = &burst->chains[i], *asked = &next->chains[i];
-	struct vio_frame *frame = &tx->frames[i];
-	uint32_t len = 1;
+	const unsigned n = burst->n, both = vio_max(vio_min(n, next->n), begin);
 	uint64_t bytes = 0;
+	unsigned i = begin;
 
-	for (; i < both; i++) {
-		ask_for(asked++, hs, asks);
-		len = take_plain(frame++, chain++, hs, asks);
-		if (vio_unlikely(len == 0))
-			break;
-		bytes += len;
-	}
-	for (; i < n && len != 0; i++) {
-		len = take_plain(frame++, chain++, hs, asks);
-		if (vio_unlikely(len == 0))
-			break;
-		bytes += len;
-	}
+	if (both > i)
+		i += take_some(&tx->frames[i], &burst->chains[i], both - i, &next->chains[i], hs,
+			       asks, &bytes);
+	if (i == both)
+		i += take_some(&tx->frames[i], &burst->chains[i], n - i, NULL, hs, asks, &bytes);
 	memset(&tx->verdict[begin], TX_SEND, i - begin);
 	if (begin == 0) {
 		tx->plain = i;

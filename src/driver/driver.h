@@ -10,6 +10,7 @@
 
 #include "base/barrier.h"
 #include "base/bits.h"
+#include "base/wide.h"
 #include "driver/transport.h"
 
 #define VIO_DRIVER_BURST    64u /* buffers that go through a ring function at a time */
@@ -214,13 +215,15 @@ static vio_always_inline void vio_driver_tally_add(struct vio_driver_stats *s,
 	t->run += n;
 }
 
+#define VIO_ETH_MULTICAST 1u /* in the first byte of whom a frame goes to */
+
 /* Looks at whom a frame goes to that begins at @data. */
 static vio_always_inline void vio_driver_tally_to(struct vio_driver_tally *t, const uint8_t *data)
 {
 	uint32_t high;
 	uint16_t low;
 
-	if (vio_likely(!(data[0] & 1)))
+	if (vio_likely(!(data[0] & VIO_ETH_MULTICAST)))
 		return;
 	memcpy(&high, data, sizeof(high));
 	memcpy(&low, data + sizeof(high), sizeof(low));
@@ -269,6 +272,20 @@ static vio_always_inline bool vio_driver_is_alike(const struct vio_buf *buf,
 	const struct vio_driver_alike is = vio_driver_alike(buf);
 
 	return ((is.sizes ^ alike.sizes) | (is.form ^ alike.form)) == 0;
+}
+
+/* A buffer's dma and size lie as a segment's address and length do, on 64-bit machines at least: one is
+ * then made of the other as a vector. What follows size, len, goes where a segment has nothing. */
+#define VIO_BUF_LIES_AS_SEG                                                     \
+	(offsetof(struct vio_buf, size) == offsetof(struct vio_buf, dma) + 8 && \
+	 offsetof(struct vio_buf, len) == offsetof(struct vio_buf, size) + 4 && \
+	 offsetof(struct vio_seg, len) == 8 && sizeof(struct vio_seg) == 16)
+
+/* Makes of @buf's dma, size and len a segment that differs from these by @shift, which is one too. */
+static vio_always_inline void vio_driver_shift_seg(struct vio_seg *seg, const struct vio_buf *buf,
+						   vio_words16 shift)
+{
+	*(vio_words16 *)(void *)seg = *(const vio_words16 *)(const void *)&buf->dma + shift;
 }
 
 /* Receive: whether there is something to say that the ring does not know of any more: frames, or that

@@ -210,51 +210,139 @@ static vio_always_inline void ask_for(const struct vio_drvq_done *done, const bo
 	vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM);
 }
 
-/* Makes of a used buffer of @len bytes, header included, what nearly all are: a frame in one buffer,
- * whose header says nothing. Without @says the header is not looked at, so that its line stays with the
- * device. False: it is something else. */
-static vio_always_inline bool receive_one(struct vio_buf *buf, uint32_t len, const bool says,
-					  bool merged, struct vio_driver_tally *tally)
-{
-	const uint8_t *data = buf->mem + VIO_BUF_HEADROOM;
+/* What headers may say of frames that are simply a buffer each. */
+enum headers {
+	SILENT, /* nothing: they are not looked at, and their lines stay with the device */
+	ALONE,	/* not how many buffers there are */
+	MERGED,
+};
 
-	if (vio_unlikely(buf->next != NULL))
+/* What keeps some used buffers from being simply frames, gathered, so that it takes one look. */
+struct oddities {
+	uintptr_t next;
+	uint16_t asks;
+	uint8_t to; /* the first bytes of whom they go to */
+};
+
+/* Looks at a used buffer. False: it is something else, or not of @len bytes, header included. */
+static vio_always_inline bool look(const struct vio_drvq_done *done, uint32_t len,
+				   const enum headers headers, struct oddities *odd)
+{
+	const struct vio_buf *buf = done->token;
+	const uint8_t *data = buf->mem + VIO_BUF_HEADROOM, *header = data - VIO_NET_HDR_SIZE;
+
+	if (vio_unlikely(done->len != len || (headers == MERGED && !vio_net_hdr_says_one(header))))
 		return false;
-	if (says && vio_unlikely(!vio_net_hdr_says_only(data - VIO_NET_HDR_SIZE, 1, merged)))
-		return false;
-	/* All else is as make_empty() left it. */
-	buf->len = len - VIO_NET_HDR_SIZE;
-	buf->frame_len = len - VIO_NET_HDR_SIZE;
-	vio_driver_tally_to(tally, data);
+	odd->next |= (uintptr_t)buf->next;
+	if (headers != SILENT)
+		odd->asks |= vio_net_hdr_asks(header);
+	odd->to |= data[0];
 	return true;
 }
 
-/* Does so with up to @n used buffers as long as they are of @len bytes. Returns how many. */
-static vio_always_inline unsigned receive_alike(const struct vio_drvq_done *done, unsigned n,
-						uint32_t len, const bool says, bool merged,
-						struct vio_buf **frames, struct asked *asked,
-						struct vio_driver_tally *tally)
+/* Makes a frame of it. All else is as make_empty() left it. */
+static vio_always_inline struct vio_buf *make_frame(const struct vio_drvq_done *done, uint32_t len)
+{
+	struct vio_buf *buf = done->token;
+
+	buf->len = len - VIO_NET_HDR_SIZE;
+	buf->frame_len = len - VIO_NET_HDR_SIZE;
+	return buf;
+}
+
+/* Makes frames of four used buffers, if none is odd, nor for many. */
+static vio_always_inline bool receive_four(const struct vio_drvq_done *done, uint32_t len,
+					   const enum headers headers, struct vio_buf **frames)
+{
+	struct oddities odd = { 0 };
+
+	if (!look(&done[0], len, headers, &odd) || !look(&done[1], len, headers, &odd) ||
+	    !look(&done[2], len, headers, &odd) || !look(&done[3], len, headers, &odd))
+		return false;
+	if (vio_unlikely((odd.next | odd.asks | (odd.to & VIO_ETH_MULTICAST)) != 0))
+		return false;
+	frames[0] = make_frame(&done[0], len);
+	frames[1] = make_frame(&done[1], len);
+	frames[2] = make_frame(&done[2], len);
+	frames[3] = make_frame(&done[3], len);
+	return true;
+}
+
+static vio_always_inline bool receive_one(const struct vio_drvq_done *done, uint32_t len,
+					  const enum headers headers, struct vio_buf **frames,
+					  struct vio_driver_tally *tally)
+{
+	struct oddities odd = { 0 };
+
+	if (!look(done, len, headers, &odd) || (odd.next | odd.asks) != 0)
+		return false;
+	*frames = make_frame(done, len);
+	vio_driver_tally_to(tally, vio_buf_data(*frames));
+	return true;
+}
+
+/* Makes frames of up to @n used buffers, as far as they are simply that, of @len bytes each; and asks
+ * for as many of @ask, if that is not NULL. Returns how many. */
+static vio_always_inline unsigned receive_some(const struct vio_drvq_done *done, unsigned n,
+					       uint32_t len, const enum headers headers,
+					       const struct vio_drvq_done *ask,
+					       struct vio_buf **frames,
+					       struct vio_driver_tally *tally)
 {
 	const struct vio_drvq_done *const begin = done, *const end = done + n;
-	const unsigned both = vio_min(n, (unsigned)(asked->end - asked->next));
-	const struct vio_drvq_done *const ahead = done + both;
 
-	for (; done < ahead && done->len == len; done++) {
-		ask_for(asked->next++, says);
-		if (!receive_one(done->token, len, says, merged, tally))
-			goto out;
-		*frames++ = done->token;
+	for (; end - done >= 4; done += 4, frames += 4) {
+		if (ask) {
+			ask_for(&ask[0], headers != SILENT);
+			ask_for(&ask[1], headers != SILENT);
+			ask_for(&ask[2], headers != SILENT);
+			ask_for(&ask[3], headers != SILENT);
+		}
+		if (!receive_four(done, len, headers, frames))
+			break;
+		if (ask)
+			ask += 4;
 	}
-	for (; done >= ahead && done < end && done->len == len; done++) {
-		if (!receive_one(done->token, len, says, merged, tally))
-			goto out;
-		*frames++ = done->token;
+	for (; done < end; done++, frames++) {
+		if (ask)
+			ask_for(ask++, headers != SILENT);
+		if (!receive_one(done, len, headers, frames, tally))
+			break;
 	}
-out:
 	return (unsigned)(done - begin);
 }
 
-/* Goes on with receive_alike() from length to length. */
+/* Does so, and asks as long as there is something in @asked. */
+static vio_always_inline unsigned receive_alike(const struct vio_drvq_done *done, unsigned n,
+						const enum headers headers, struct vio_buf **frames,
+						struct asked *asked, struct vio_driver_tally *tally)
+{
+	const unsigned both = vio_min(n, (unsigned)(asked->end - asked->next));
+	const uint32_t len = done->len;
+	unsigned got = 0;
+
+	if (both > 0)
+		got = receive_some(done, both, len, headers, asked->next, frames, tally);
+	asked->next += got;
+	if (got < both)
+		return got;
+	return got + receive_some(done + got, n - got, len, headers, NULL, frames + got, tally);
+}
+
+/* A function for each, so that its loop has the registers for itself. */
+#define RECEIVE_ALIKE(name, headers)                                                    \
+	static vio_noinline unsigned name(const struct vio_drvq_done *done, unsigned n, \
+					  struct vio_buf **frames, struct asked *asked, \
+					  struct vio_driver_tally *tally)               \
+	{                                                                               \
+		return receive_alike(done, n, headers, frames, asked, tally);           \
+	}
+
+RECEIVE_ALIKE(receive_silent, SILENT)
+RECEIVE_ALIKE(receive_alone, ALONE)
+RECEIVE_ALIKE(receive_merged, MERGED)
+
+/* Goes on with these from length to length. */
 static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 						const struct vio_drvq_done *done, unsigned n,
 						struct vio_buf **frames, struct asked *asked,
@@ -270,12 +358,9 @@ static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 		/* A length below the header wraps to one that is no frame's. */
 		if (vio_unlikely(len - VIO_ETH_MIN_LEN > VIO_FRAME_MAX_LEN - VIO_ETH_MIN_LEN))
 			break;
-		if (q->hdr_says)
-			alike = receive_alike(done + i, n - i, done[i].len, true, q->mergeable,
-					      frames + i, asked, tally);
-		else
-			alike = receive_alike(done + i, n - i, done[i].len, false, false,
-					      frames + i, asked, tally);
+		alike = (!q->hdr_says ? receive_silent :
+			 q->mergeable ? receive_merged :
+					receive_alone)(done + i, n - i, frames + i, asked, tally);
 		vio_driver_tally_add(&q->stats, tally, len, alike);
 	}
 	return i;
@@ -435,8 +520,7 @@ int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, u
 /* On 64-bit machines, at least: see build_singles(). */
 #define IN_FEW_STORES                                                                     \
 	(sizeof(struct vio_buf) == offsetof(struct vio_buf, off) + sizeof(vio_words32) && \
-	 offsetof(struct vio_buf, size) == offsetof(struct vio_buf, dma) + 8 &&           \
-	 offsetof(struct vio_seg, len) == 8 && sizeof(struct vio_seg) == 16)
+	 VIO_BUF_LIES_AS_SEG)
 
 /* What a received frame in one buffer finds already done. The headroom is the device's from here
  * on, also when the buffer comes back unused. */
@@ -541,10 +625,9 @@ static vio_always_inline unsigned build_singles(struct vio_driver_queue *q, unsi
 {
 	const uint32_t start = post_start(q), size_min = start + q->post_min;
 	struct vio_buf *const *next = q->bufs, *const *const end = next + (q->map_host ? 0 : got);
-	struct vio_seg shift;
 	const struct vio_buf empty = EMPTY_BUF;
 	const vio_words16 *low = (const void *)&empty.off;
-	struct vio_seg *seg = q->segs;
+	struct vio_seg *seg = q->segs, shift;
 
 	memset(&shift, 0, sizeof(shift));
 	shift.addr = start;
@@ -567,8 +650,7 @@ static vio_always_inline unsigned build_singles(struct vio_driver_queue *q, unsi
 			to[0] = low[0];
 			to[1] = low[1];
 		}
-		*(vio_words16 *)seg++ =
-			*(const vio_words16 *)&buf->dma + *(const vio_words16 *)&shift;
+		vio_driver_shift_seg(seg++, buf, *(const vio_words16 *)(const void *)&shift);
 	}
 	return (unsigned)(next - q->bufs);
 }

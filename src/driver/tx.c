@@ -224,33 +224,90 @@ struct burst {
 	unsigned at, n;
 };
 
+/* What frames have alike that are made ready together. */
+struct alike {
+	struct vio_driver_alike words;
+	uint32_t off;
+	vio_words16 shift; /* from what a buffer has to what its segment is */
+	struct vio_seg seg;
+};
+
+static vio_always_inline struct alike alike_as(const struct vio_driver_queue *q,
+					       const struct vio_buf *first)
+{
+	struct alike a;
+
+	memset(&a, 0, sizeof(a));
+	a.words = vio_driver_alike(first);
+	a.off = first->off;
+	a.seg.addr = first->off - q->hdr_size;
+	a.seg.len = first->len + q->hdr_size;
+	if (VIO_BUF_LIES_AS_SEG)
+		a.shift = *(const vio_words16 *)(const void *)&a.seg -
+			  (vio_words16){ 0, a.words.sizes };
+	return a;
+}
+
+/* What @buf has that is not alike: nothing where both words are 0. */
+static vio_always_inline vio_words16 differs(const struct vio_buf *buf, const struct alike *a)
+{
+	const vio_words16 alike = { a->words.sizes, a->words.form };
+	vio_words16 is;
+
+	memcpy(&is, (const char *)buf + offsetof(struct vio_buf, size), sizeof(is));
+	return (is ^ alike) | (vio_words16){ (uintptr_t)buf->next, 0 };
+}
+
+/* Makes ready one that is alike, to be number @seq. Returns the first byte of whom it goes to. */
+static vio_always_inline uint8_t build_one(struct vio_seg *seg, struct vio_buf *buf,
+					   const struct alike *a, uint32_t seq)
+{
+	buf->hash = seq;
+	if (VIO_BUF_LIES_AS_SEG) {
+		vio_driver_shift_seg(seg, buf, a->shift);
+	} else {
+		seg->addr = buf->dma + a->seg.addr;
+		seg->len = a->seg.len;
+	}
+	return buf->mem[a->off];
+}
+
 /*
- * Makes ready the frames that are like @alike, which may be sent and whose header is there, as far as
- * they follow one another.
+ * Makes ready the frames that are like @a, which may be sent and whose header is there, as far as they
+ * follow one another.
  */
 static vio_always_inline void build_alike(struct vio_driver_queue *q, struct burst *b,
-					  const struct vio_driver_alike alike,
-					  const struct vio_buf *first,
-					  struct vio_driver_tally *tally)
+					  const struct alike *a, struct vio_driver_tally *tally)
 {
-	const uint32_t off = first->off, len = first->len + q->hdr_size;
-	const uint64_t skip = off - q->hdr_size;
-	struct vio_seg *const segs = q->segs;
-	const uint32_t seq = q->seq;
-	const unsigned n = b->n;
-	unsigned i;
+	struct vio_buf *const *next = &b->frames[b->at], *const *const end = &b->frames[b->n];
+	struct vio_seg *seg = &q->segs[b->at];
+	uint32_t seq = q->seq + b->at;
+	vio_words16 odd;
+	uint8_t to;
 
-	for (i = b->at; i < n; i++) {
-		struct vio_buf *buf = b->frames[i];
+	for (; end - next >= 4; next += 4, seg += 4, seq += 4) {
+		struct vio_buf *const buf[4] = { next[0], next[1], next[2], next[3] };
 
-		if (buf->next != NULL || !vio_driver_is_alike(buf, alike))
+		odd = differs(buf[0], a) | differs(buf[1], a) | differs(buf[2], a) |
+		      differs(buf[3], a);
+		if ((odd[0] | odd[1]) != 0)
 			break;
-		buf->hash = seq + i;
-		segs[i].addr = buf->dma + skip;
-		segs[i].len = len;
-		vio_driver_tally_to(tally, buf->mem + off);
+		to = build_one(&seg[0], buf[0], a, seq);
+		to |= build_one(&seg[1], buf[1], a, seq + 1);
+		to |= build_one(&seg[2], buf[2], a, seq + 2);
+		to |= build_one(&seg[3], buf[3], a, seq + 3);
+		if (vio_unlikely(to & VIO_ETH_MULTICAST))
+			break;
 	}
-	b->at = i;
+	for (; next < end; next++, seg++, seq++) {
+		odd = differs(*next, a);
+		if ((odd[0] | odd[1]) != 0)
+			break;
+		to = build_one(seg, *next, a, seq);
+		if (vio_unlikely(to & VIO_ETH_MULTICAST))
+			vio_driver_tally_to(tally, (*next)->mem + a->off);
+	}
+	b->at = (unsigned)(next - b->frames);
 }
 
 /*
@@ -266,13 +323,15 @@ static vio_always_inline void build_plain(struct vio_driver_queue *q, struct bur
 	while (b->at < b->n) {
 		struct vio_buf *buf = b->frames[b->at];
 		unsigned begin = b->at;
+		struct alike a;
 
 		/* A length below the smallest wraps to one above the largest. */
 		if (vio_unlikely(buf->next != NULL || vio_net_meta_asks(&buf->meta) ||
 				 buf->len - VIO_ETH_MIN_LEN > len_span || !piece_ok(buf, hdr_size)))
 			return;
 		clear_header(buf, hdr_size);
-		build_alike(q, b, vio_driver_alike(buf), buf, tally);
+		a = alike_as(q, buf);
+		build_alike(q, b, &a, tally);
 		vio_driver_tally_add(&q->stats, tally, buf->len, b->at - begin);
 	}
 }
