@@ -17,8 +17,9 @@
 #define VIO_RX_CHAINS 1024
 /* Frames reserved at a time. */
 #define VIO_RX_BURST 64
-/* Chains popped for those that come after. */
-#define VIO_RX_AHEAD 32u
+/* How many frames ahead of the one in hand lines are asked for, so that they have come by then; and so
+ * the chains that are popped for those that come after. */
+#define VIO_RX_AHEAD 16u
 
 /* Segments of one large frame that are in the hands of the back end at a time, and in all: a frame
  * cut into smaller pieces than the smallest TCP segment Linux makes is refused. */

@@ -26,9 +26,6 @@
 #include "base/iov.h"
 #include "net/hdr.h"
 
-/* How many frames ahead of the one in hand lines are asked for, so that they have come by then. */
-#define ASK_AHEAD 16u
-
 static struct vio_device_pair *pair_of(struct vio_sink *sink)
 {
 	return vio_container_of(sink, struct vio_device_pair, sink);
@@ -272,7 +269,7 @@ static vio_noinline unsigned reserve_plain(struct vio_rx_scratch *rx, struct vio
 	unsigned asked = vio_max(rx->asked, head), got = 0, both;
 
 	n = vio_min(n, rx->count - head);
-	for (; asked < head + vio_min(n, ASK_AHEAD); asked++)
+	for (; asked < head + vio_min(n, VIO_RX_AHEAD); asked++)
 		ask_for(&rx->chains[asked], hs);
 	both = vio_min(n, rx->count - asked);
 	if (both > 0)
