@@ -197,7 +197,8 @@ static vio_always_inline void ask_for(const struct vio_chain *chain, uint32_t hs
 	vio_prefetch_write(header + hs);
 }
 
-/* Whether @chain is as nearly all are: one piece, with room for @frame and a header of @hs bytes. */
+/* Whether @chain is as nearly all are: one piece, with room for @frame and a header of @hs
+ * bytes. */
 static vio_always_inline bool is_plain(const struct vio_chain *chain, const struct vio_frame *frame,
 				       uint32_t hs)
 {
@@ -229,8 +230,8 @@ static vio_always_inline bool give_four(const struct vio_chain *chain, struct vi
 	return true;
 }
 
-/* Gives up to @n frames the room of a chain each as long as these are plain, and asks for as many of
- * @ask, if that is not NULL. Returns how many. */
+/* Gives up to @n frames the room of a chain each as long as these are plain; and asks for one of
+ * @ask with each of them, and with the one that is not, if that is not NULL. Returns how many. */
 static vio_always_inline unsigned give_some(const struct vio_chain *chain, unsigned n,
 					    struct vio_rx_slot *slot, struct vio_frame *frame,
 					    const struct vio_chain *ask, uint32_t hs)
@@ -238,20 +239,21 @@ static vio_always_inline unsigned give_some(const struct vio_chain *chain, unsig
 	const struct vio_chain *const begin = chain, *const end = chain + n;
 
 	for (; end - chain >= 4; chain += 4, slot += 4, frame += 4) {
-		if (ask) {
-			ask_for(&ask[0], hs);
-			ask_for(&ask[1], hs);
-			ask_for(&ask[2], hs);
-			ask_for(&ask[3], hs);
-		}
 		if (!give_four(chain, slot, frame, hs))
 			break;
-		if (ask)
-			ask += 4;
+		if (!ask)
+			continue;
+		ask_for(&ask[0], hs);
+		ask_for(&ask[1], hs);
+		ask_for(&ask[2], hs);
+		ask_for(&ask[3], hs);
+		ask += 4;
 	}
-	for (; chain < end && is_plain(chain, frame, hs); chain++, slot++, frame++) {
+	for (; chain < end; chain++, slot++, frame++) {
 		if (ask)
 			ask_for(ask++, hs);
+		if (!is_plain(chain, frame, hs))
+			break;
 		give_plain(chain, slot, frame, hs);
 	}
 	return (unsigned)(chain - begin);
@@ -274,7 +276,7 @@ static vio_noinline unsigned reserve_plain(struct vio_rx_scratch *rx, struct vio
 	both = vio_min(n, rx->count - asked);
 	if (both > 0)
 		got = give_some(chain, both, rx->slots, frames, &rx->chains[asked], hs);
-	rx->asked = asked + got;
+	rx->asked = asked + got + (got < both);
 	if (got == both)
 		got += give_some(chain + got, n - got, rx->slots + got, frames + got, NULL, hs);
 	rx->slots[0].first = (uint16_t)head;
@@ -335,7 +337,8 @@ static int sink_reserve(struct vio_sink *sink, struct vio_frame *frames, unsigne
 	n = vio_min(n, (unsigned)VIO_RX_BURST);
 	if (rx->head == rx->count || rx->count > VIO_RX_CHAINS / 2)
 		give_back(pair, rx->head);
-	/* Where there is one buffer a frame, bursts are popped in one go, and the next one too. */
+	/* Where there is one buffer a frame, bursts are popped in one go, with the first of the
+	 * next. */
 	if (rx->count - rx->head < n + VIO_RX_AHEAD)
 		more_chains(pair, rx->count == rx->head ? n + VIO_RX_AHEAD : n);
 	i = reserve_plain(rx, frames, n, pair->dev->hdr_size);
@@ -395,8 +398,8 @@ static unsigned fill_chains(struct vio_device_pair *pair, const struct vio_rx_sl
 	return used;
 }
 
-/* Says of four plain chains how much @frame fills of each. Returns the bytes of the frames; 0: one has
- * something to say. */
+/* Says of four plain chains how much @frame fills of each. Returns the bytes of the frames; 0: one
+ * has something to say. */
 static vio_always_inline uint64_t commit_four(struct vio_chain *chain,
 					      const struct vio_rx_slot *slot,
 					      const struct vio_frame *frame)

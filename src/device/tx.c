@@ -19,9 +19,10 @@
  * A turn's budget counts segments like frames: they are as much work, and other pairs wait for the
  * end of it. A frame that was begun is finished all the same, unless the back end is busy.
  *
- * The net header is copied out of guest memory once and judged in the copy. With a driver that may ask
- * for nothing it is not looked at, and its line stays with that driver, which may be the slower half.
- * The payload is not judged at all: whatever the guest does to it meanwhile is its own affair.
+ * The net header is looked at where it lies as long as it asks for nothing; else it is copied out
+ * of guest memory, and judged anew in the copy. With a driver that may ask for nothing it is not
+ * looked at, and its line stays with that driver, which may be the slower half. The payload is not
+ * judged at all: whatever the guest does to it meanwhile is its own affair.
  */
 #include "device/device.h"
 
@@ -176,8 +177,8 @@ static vio_always_inline void ask_for_all(const struct vio_tx_burst *burst, uint
 		ask_for(chain, hs, asks);
 }
 
-/* Whether a frame may be as long as what @chain holds, which is one piece, without its header. */
-static vio_always_inline bool is_plain(const struct vio_chain *chain, uint32_t hs)
+/* Whether @chain is one piece that may be a header and a frame. */
+static vio_always_inline bool in_one_piece(const struct vio_chain *chain, uint32_t hs)
 {
 	const uint32_t len = chain->out_len - hs;
 
@@ -205,17 +206,20 @@ static vio_always_inline uint32_t take_plain(struct vio_frame *frame, const stru
 	return frame->len;
 }
 
-/* Does so with four. Returns their bytes, or 0: they are not all as plain as that. */
+/* Does so with four. Returns their bytes, or 0: they are not all as plain as that. Where the first
+ * is not the others mostly aren't either, and not looked at. */
 static vio_always_inline uint32_t take_four(struct vio_frame *frame, const struct vio_chain *chain,
 					    uint32_t hs, const bool asks)
 {
 	uint32_t bytes;
 
-	if (!is_plain(&chain[0], hs) || !is_plain(&chain[1], hs) || !is_plain(&chain[2], hs) ||
-	    !is_plain(&chain[3], hs))
+	if (!in_one_piece(&chain[0], hs) || vio_unlikely(header_asks(&chain[0], asks) != 0))
 		return 0;
-	if (vio_unlikely((header_asks(&chain[0], asks) | header_asks(&chain[1], asks) |
-			  header_asks(&chain[2], asks) | header_asks(&chain[3], asks)) != 0))
+	if (!in_one_piece(&chain[1], hs) || !in_one_piece(&chain[2], hs) ||
+	    !in_one_piece(&chain[3], hs))
+		return 0;
+	if (vio_unlikely((header_asks(&chain[1], asks) | header_asks(&chain[2], asks) |
+			  header_asks(&chain[3], asks)) != 0))
 		return 0;
 	bytes = take_plain(&frame[0], &chain[0], hs);
 	bytes += take_plain(&frame[1], &chain[1], hs);
@@ -223,8 +227,8 @@ static vio_always_inline uint32_t take_four(struct vio_frame *frame, const struc
 	return bytes + take_plain(&frame[3], &chain[3], hs);
 }
 
-/* Takes up to @n plain frames, and asks for as many chains of @ask, if that is not NULL. Adds what they
- * hold to *@bytes. Returns how many. */
+/* Takes up to @n plain frames; and asks for one chain of @ask with each of them, and with the one
+ * that is not, if that is not NULL. Adds what they hold to *@bytes. Returns how many. */
 static vio_always_inline unsigned take_some(struct vio_frame *frame, const struct vio_chain *chain,
 					    unsigned n, const struct vio_chain *ask, uint32_t hs,
 					    const bool asks, uint64_t *bytes)
@@ -234,23 +238,23 @@ static vio_always_inline unsigned take_some(struct vio_frame *frame, const struc
 	uint32_t four;
 
 	for (; end - chain >= 4; chain += 4, frame += 4) {
-		if (ask) {
-			ask_for(&ask[0], hs, asks);
-			ask_for(&ask[1], hs, asks);
-			ask_for(&ask[2], hs, asks);
-			ask_for(&ask[3], hs, asks);
-		}
 		four = take_four(frame, chain, hs, asks);
 		if (four == 0)
 			break;
 		sum += four;
-		if (ask)
-			ask += 4;
+		if (!ask)
+			continue;
+		ask_for(&ask[0], hs, asks);
+		ask_for(&ask[1], hs, asks);
+		ask_for(&ask[2], hs, asks);
+		ask_for(&ask[3], hs, asks);
+		ask += 4;
 	}
-	for (; chain < end && is_plain(chain, hs) && header_asks(chain, asks) == 0;
-	     chain++, frame++) {
+	for (; chain < end; chain++, frame++) {
 		if (ask)
 			ask_for(ask++, hs, asks);
+		if (!in_one_piece(chain, hs) || header_asks(chain, asks) != 0)
+			break;
 		sum += take_plain(frame, chain, hs);
 	}
 	*bytes = sum;
@@ -258,9 +262,9 @@ static vio_always_inline unsigned take_some(struct vio_frame *frame, const struc
 }
 
 /*
- * Judges plain frames from chain @begin of @burst on. Returns where it met another, or the end. What
- * @next needs is asked for on the way, a chain of it with each that is judged: all at once would be
- * more than a core can have under way, and it would stand still.
+ * Judges plain frames from chain @begin of @burst on. Returns where it met another, or the end.
+ * What @next needs is asked for on the way, a chain of it with each that is judged: all at once
+ * would be more than a core can have under way, and it would stand still.
  */
 static vio_always_inline unsigned judge_alike(struct vio_tx_scratch *tx,
 					      const struct vio_tx_burst *burst,

@@ -245,43 +245,16 @@ static vio_always_inline void vio_driver_tally_end(struct vio_driver_stats *s,
 	}
 }
 
-/*
- * What the frames of a burst mostly have alike lies in two words of a buffer, so that it takes two
- * looks: size and len; and off, clean, and of meta what asks for anything.
- */
-struct vio_driver_alike {
-	uint64_t sizes, form;
-};
-VIO_STATIC_ASSERT(offsetof(struct vio_buf, off) ==
-				  offsetof(struct vio_buf, size) + sizeof(uint64_t) &&
-			  offsetof(struct vio_buf, meta.gso_type) + 1 ==
-				  offsetof(struct vio_buf, size) + sizeof(struct vio_driver_alike),
-		  "size, len; off, clean, unused, flags, gso_type");
-
-static vio_always_inline struct vio_driver_alike vio_driver_alike(const struct vio_buf *buf)
-{
-	struct vio_driver_alike alike;
-
-	memcpy(&alike, (const char *)buf + offsetof(struct vio_buf, size), sizeof(alike));
-	return alike;
-}
-
-static vio_always_inline bool vio_driver_is_alike(const struct vio_buf *buf,
-						  const struct vio_driver_alike alike)
-{
-	const struct vio_driver_alike is = vio_driver_alike(buf);
-
-	return ((is.sizes ^ alike.sizes) | (is.form ^ alike.form)) == 0;
-}
-
-/* A buffer's dma and size lie as a segment's address and length do, on 64-bit machines at least: one is
- * then made of the other as a vector. What follows size, len, goes where a segment has nothing. */
+/* A buffer's dma and size lie as a segment's address and length do, on 64-bit machines at least:
+ * one is then made of the other as a vector. What follows size, len, goes where a segment has
+ * nothing. */
 #define VIO_BUF_LIES_AS_SEG                                                     \
 	(offsetof(struct vio_buf, size) == offsetof(struct vio_buf, dma) + 8 && \
 	 offsetof(struct vio_buf, len) == offsetof(struct vio_buf, size) + 4 && \
 	 offsetof(struct vio_seg, len) == 8 && sizeof(struct vio_seg) == 16)
 
-/* Makes of @buf's dma, size and len a segment that differs from these by @shift, which is one too. */
+/* Makes of @buf's dma, size and len a segment that differs from these by @shift, which is one
+ * too. */
 static vio_always_inline void vio_driver_shift_seg(struct vio_seg *seg, const struct vio_buf *buf,
 						   vio_words16 shift)
 {

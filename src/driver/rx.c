@@ -250,14 +250,17 @@ static vio_always_inline struct vio_buf *make_frame(const struct vio_drvq_done *
 	return buf;
 }
 
-/* Makes frames of four used buffers, if none is odd, nor for many. */
+/* Makes frames of four used buffers, if none is odd, nor for many. Where the first is odd the
+ * others mostly are too, and not looked at. */
 static vio_always_inline bool receive_four(const struct vio_drvq_done *done, uint32_t len,
 					   const enum headers headers, struct vio_buf **frames)
 {
 	struct oddities odd = { 0 };
 
-	if (!look(&done[0], len, headers, &odd) || !look(&done[1], len, headers, &odd) ||
-	    !look(&done[2], len, headers, &odd) || !look(&done[3], len, headers, &odd))
+	if (!look(&done[0], len, headers, &odd) || vio_unlikely((odd.next | odd.asks) != 0))
+		return false;
+	if (!look(&done[1], len, headers, &odd) || !look(&done[2], len, headers, &odd) ||
+	    !look(&done[3], len, headers, &odd))
 		return false;
 	if (vio_unlikely((odd.next | odd.asks | (odd.to & VIO_ETH_MULTICAST)) != 0))
 		return false;
@@ -281,8 +284,9 @@ static vio_always_inline bool receive_one(const struct vio_drvq_done *done, uint
 	return true;
 }
 
-/* Makes frames of up to @n used buffers, as far as they are simply that, of @len bytes each; and asks
- * for as many of @ask, if that is not NULL. Returns how many. */
+/* Makes frames of up to @n used buffers, as far as they are simply that, of @len bytes each; and
+ * asks for one of @ask with each of them, and with the one that is not, if that is not NULL.
+ * Returns how many. */
 static vio_always_inline unsigned receive_some(const struct vio_drvq_done *done, unsigned n,
 					       uint32_t len, const enum headers headers,
 					       const struct vio_drvq_done *ask,
@@ -292,16 +296,15 @@ static vio_always_inline unsigned receive_some(const struct vio_drvq_done *done,
 	const struct vio_drvq_done *const begin = done, *const end = done + n;
 
 	for (; end - done >= 4; done += 4, frames += 4) {
-		if (ask) {
-			ask_for(&ask[0], headers != SILENT);
-			ask_for(&ask[1], headers != SILENT);
-			ask_for(&ask[2], headers != SILENT);
-			ask_for(&ask[3], headers != SILENT);
-		}
 		if (!receive_four(done, len, headers, frames))
 			break;
-		if (ask)
-			ask += 4;
+		if (!ask)
+			continue;
+		ask_for(&ask[0], headers != SILENT);
+		ask_for(&ask[1], headers != SILENT);
+		ask_for(&ask[2], headers != SILENT);
+		ask_for(&ask[3], headers != SILENT);
+		ask += 4;
 	}
 	for (; done < end; done++, frames++) {
 		if (ask)
@@ -324,8 +327,10 @@ static vio_always_inline unsigned receive_alike(const struct vio_drvq_done *done
 	if (both > 0)
 		got = receive_some(done, both, len, headers, asked->next, frames, tally);
 	asked->next += got;
-	if (got < both)
+	if (got < both) {
+		asked->next++;
 		return got;
+	}
 	return got + receive_some(done + got, n - got, len, headers, NULL, frames + got, tally);
 }
 

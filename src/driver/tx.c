@@ -226,11 +226,27 @@ struct burst {
 
 /* What frames have alike that are made ready together. */
 struct alike {
-	struct vio_driver_alike words;
-	uint32_t off;
+	vio_words16 words; /* of their buffers */
 	vio_words16 shift; /* from what a buffer has to what its segment is */
+	uint32_t off;
 	struct vio_seg seg;
 };
+
+VIO_STATIC_ASSERT(offsetof(struct vio_buf, off) ==
+				  offsetof(struct vio_buf, size) + sizeof(uint64_t) &&
+			  offsetof(struct vio_buf, meta.gso_type) + 1 ==
+				  offsetof(struct vio_buf, size) + sizeof(vio_words16),
+		  "size, len; off, clean, unused, flags, gso_type");
+
+/* The words that the buffers of a burst mostly have alike: of size and len; and of off, clean, and
+ * what of meta asks for anything. */
+static vio_always_inline vio_words16 words_of(const struct vio_buf *buf)
+{
+	vio_words16 words;
+
+	memcpy(&words, (const char *)buf + offsetof(struct vio_buf, size), sizeof(words));
+	return words;
+}
 
 static vio_always_inline struct alike alike_as(const struct vio_driver_queue *q,
 					       const struct vio_buf *first)
@@ -238,24 +254,20 @@ static vio_always_inline struct alike alike_as(const struct vio_driver_queue *q,
 	struct alike a;
 
 	memset(&a, 0, sizeof(a));
-	a.words = vio_driver_alike(first);
+	a.words = words_of(first);
 	a.off = first->off;
 	a.seg.addr = first->off - q->hdr_size;
 	a.seg.len = first->len + q->hdr_size;
 	if (VIO_BUF_LIES_AS_SEG)
-		a.shift = *(const vio_words16 *)(const void *)&a.seg -
-			  (vio_words16){ 0, a.words.sizes };
+		a.shift =
+			*(const vio_words16 *)(const void *)&a.seg - (vio_words16){ 0, a.words[0] };
 	return a;
 }
 
 /* What @buf has that is not alike: nothing where both words are 0. */
 static vio_always_inline vio_words16 differs(const struct vio_buf *buf, const struct alike *a)
 {
-	const vio_words16 alike = { a->words.sizes, a->words.form };
-	vio_words16 is;
-
-	memcpy(&is, (const char *)buf + offsetof(struct vio_buf, size), sizeof(is));
-	return (is ^ alike) | (vio_words16){ (uintptr_t)buf->next, 0 };
+	return (words_of(buf) ^ a->words) | (vio_words16){ (uintptr_t)buf->next, 0 };
 }
 
 /* Makes ready one that is alike, to be number @seq. Returns the first byte of whom it goes to. */
@@ -273,8 +285,8 @@ static vio_always_inline uint8_t build_one(struct vio_seg *seg, struct vio_buf *
 }
 
 /*
- * Makes ready the frames that are like @a, which may be sent and whose header is there, as far as they
- * follow one another.
+ * Makes ready the frames that are like @a, which may be sent and whose header is there, as far as
+ * they follow one another.
  */
 static vio_always_inline void build_alike(struct vio_driver_queue *q, struct burst *b,
 					  const struct alike *a, struct vio_driver_tally *tally)

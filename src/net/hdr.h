@@ -32,7 +32,7 @@ static vio_always_inline uint16_t vio_net_meta_asks(const struct vio_net_meta *m
 {
 	uint16_t asks;
 
-	memcpy(&asks, &meta->flags, sizeof(asks));
+	memcpy(&asks, (const char *)meta + offsetof(struct vio_net_meta, flags), sizeof(asks));
 	return asks;
 }
 
@@ -42,8 +42,8 @@ static vio_always_inline uint32_t vio_net_hdr_tail(uint16_t buffers)
 	return vio_le32((uint32_t)buffers << 16); /* csum_offset, num_buffers */
 }
 
-/* Whether the header of VIO_NET_HDR_SIZE bytes at @wire says that the frame is in one buffer. Reads two
- * bytes, once. */
+/* Whether the header of VIO_NET_HDR_SIZE bytes at @wire says that the frame is in one buffer. Reads
+ * two bytes, once. */
 static vio_always_inline bool vio_net_hdr_says_one(const uint8_t *wire)
 {
 	uint16_t number;
@@ -52,8 +52,8 @@ static vio_always_inline bool vio_net_hdr_says_one(const uint8_t *wire)
 	return number == vio_le16(1);
 }
 
-/* Whether there is anything else in the header of VIO_NET_HDR_SIZE bytes at @wire than that the frame is
- * in @buffers buffers; 0: nothing. Reads all of it once. */
+/* Whether there is anything else in the header of VIO_NET_HDR_SIZE bytes at @wire than that the
+ * frame is in @buffers buffers; 0: nothing. Reads all of it once. */
 static vio_always_inline uint64_t vio_net_hdr_says_more(const uint8_t *wire, uint16_t buffers)
 {
 	uint64_t is;
@@ -64,8 +64,8 @@ static vio_always_inline uint64_t vio_net_hdr_says_more(const uint8_t *wire, uin
 	return is | (is_tail ^ vio_net_hdr_tail(buffers));
 }
 
-/* Makes it say only that. A header that does already is not written: its cache line then stays with both
- * sides. */
+/* Makes it say only that. A header that does already is not written: its cache line then stays with
+ * both sides. */
 static vio_always_inline void vio_net_hdr_say_only(uint8_t *wire, uint16_t buffers)
 {
 	const uint32_t tail = vio_net_hdr_tail(buffers);
