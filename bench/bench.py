@@ -5,7 +5,8 @@
 Machines are shared and noisy, so an absolute figure means little: everything is run in turns, round
 by round, and looked at as ratios of medians in one run. In sizes, peers and queues, what is compared
 is up at the same time, and takes turns of %g s: %d for each second of each round, 20 by default.
-Instructions per frame are the repeatable second witness.
+How much of the cores was ours is looked at between turns. Instructions per frame are the repeatable
+second witness.
 
 parts:
   sizes    our driver and our device in two processes, and what two cores hand over at best, by
@@ -31,6 +32,7 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import cores  # noqa: E402
 import counts  # noqa: E402
 import measure  # noqa: E402
 import own  # noqa: E402
@@ -184,6 +186,7 @@ class Taken:
 
     def __init__(self):
         self.samples = measure.Samples()
+        self.cores = None  # what Cores has seen
         self.dpdk = {}     # peers: the kind of DPDK's halves, by size
         self.counted = {}  # instructions per frame, by path and folder
         self.trips = []    # rows of latency.py
@@ -230,7 +233,8 @@ def machine():
 
 def as_document(options, taken):
     document = {"machine": machine(), "rounds": options.rounds, "seconds": options.seconds,
-                "turns": {"number": options.turns, "seconds": turns.LENGTH}}
+                "turns": {"number": options.turns, "seconds": turns.LENGTH},
+                "additions_per_cycle": taken.cores}
     for part, (_, fields) in {**CELLS, **GROUPS}.items():
         unit = "nanoseconds" if part == own.LATENCY else "mpps"
         rows = []
@@ -288,13 +292,25 @@ def whole_parts(options, taken, progress):
     attempt("counts", instructions)
 
 
+def take_turns(options, taken, progress):
+    """The parts that are made of groups."""
+    groups = collect(GROUPS, options, taken.left_out)
+    if not groups:
+        return
+    with cores.Cores(options.build, sorted(os.sched_getaffinity(0))[:2]) as watched:
+        turns.run_groups(groups, options.turns, taken.samples, taken.left_out, progress,
+                         watched.look)
+    taken.cores = watched.seen()
+    if watched.fault:
+        taken.left_out.append("cores: " + watched.fault)
+
+
 def run(options, progress):
     taken = Taken()
     taken.dpdk = {size: peers.dpdk_of(size, options.dpdk) for size in options.peer_sizes}
     measure.run_rounds(collect(CELLS, options, taken.left_out), options.rounds, taken.samples,
                        taken.left_out, progress)
-    turns.run_groups(collect(GROUPS, options, taken.left_out), options.turns, taken.samples,
-                     taken.left_out, progress)
+    take_turns(options, taken, progress)
     whole_parts(options, taken, progress)
     taken.targets = report.targets(taken)
     report.show(options, taken)

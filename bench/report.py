@@ -311,6 +311,10 @@ def targets_table(found):
 def show(options, taken):
     print("medians of %d interleaved rounds of %g s (least-most), where nothing else is said" % (
         options.rounds, options.seconds))
+    if taken.cores:
+        print("between turns the cores did %.1f additions a cycle (%.1f-%.1f); one that another hardware "
+              "thread is busy on does half of what it does alone" % (
+                  taken.cores["median"], taken.cores["min"], taken.cores["max"]))
     sizes_table(taken.samples)
     rings_table(taken.samples)
     counts_table(taken.counted)

@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import bench  # noqa: E402
 import children  # noqa: E402
+import cores  # noqa: E402
 import counts  # noqa: E402
 import dpdk_programs  # noqa: E402
 import measure  # noqa: E402
@@ -252,6 +253,51 @@ class Turns(unittest.TestCase):
         with self.assertRaises(KeyboardInterrupt):
             run_groups([fake.group], 2)
         self.assertEqual((len(fake.pids), fake.left()), (3, []))
+
+    def test_somebody_looks_after_each_round_when_all_are_stopped(self):
+        fake, seen = FakePairs("AB"), []
+
+        def look():
+            seen.append((len(fake.asked), {state_of(pid) for pid in fake.left()}))
+
+        with open(os.devnull, "w") as nowhere, unittest.mock.patch.multiple(
+                turns, SETTLE=0, LENGTH=0):
+            turns.run_groups([fake.group], 3, measure.Samples(), [], measure.Progress(nowhere),
+                             look)
+        self.assertEqual(seen, [(4, {"T"}), (8, {"T"}), (12, {"T"})])
+
+
+class LooksAtCores(unittest.TestCase):
+    """Another program takes the place of bench_cores."""
+
+    def cores(self, *lines):
+        build = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, build)
+        os.mkdir(os.path.join(build, "bench"))
+        path = os.path.join(build, "bench", "bench_cores")
+        with open(path, "w") as file:
+            file.write("#!/bin/sh\n%s\n" % "\n".join(lines))
+        os.chmod(path, 0o755)
+        return cores.Cores(build, [4, 6])
+
+    def test_each_look_tells_of_both(self):
+        with self.cores('read line && echo "$2 2.0"', 'read line && echo "3.9 $1"') as looking:
+            looking.look()
+            looking.look()
+        self.assertEqual(looking.seen(), {"median": 3.95, "min": 2.0, "max": 6.0})
+        self.assertEqual(looking.fault, "")
+
+    def test_one_that_fails_looks_no_more(self):
+        with self.cores("echo bench_cores: core 6: not there >&2") as looking:
+            looking.look()
+            looking.look()
+        self.assertEqual((looking.seen(), looking.fault), (None, "bench_cores: core 6: not there"))
+
+    def test_without_the_program_the_rest_goes_on(self):
+        with cores.Cores("/nonexistent", [0, 1]) as looking:
+            looking.look()
+        self.assertEqual((looking.seen(), looking.fault),
+                         (None, "bench_cores: No such file or directory"))
 
 
 ASKED = """

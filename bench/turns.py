@@ -143,8 +143,9 @@ class _Turns:
                 self.samples.add(self.group.part, place.contender.key, value)
 
 
-def run_groups(groups, turns, samples, left_out, progress):
-    """One group after the other, each with so many turns for every contender."""
+def run_groups(groups, turns, samples, left_out, progress, look=None):
+    """One group after the other, each with so many turns for every contender. `look()` is called after
+    each round, when everybody is stopped."""
     progress.begin()
     for index, group in enumerate(groups):
         def show(text, done):
@@ -157,4 +158,6 @@ def run_groups(groups, turns, samples, left_out, progress):
             for number in range(turns):
                 show("turn %d of %d" % (number + 1, turns), number / turns)
                 taking.round(backwards=number % 2 == 1)
+                if look:
+                    look()
     progress.clear()

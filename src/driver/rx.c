@@ -373,14 +373,14 @@ static vio_always_inline unsigned receive_plain(struct vio_driver_queue *q,
 
 /* Turns @n used buffers into frames, with those of @asked ahead of them. Returns how many frames. */
 static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_done *done,
-			      unsigned n, struct vio_buf **frames, struct asked *asked)
+			      unsigned n, struct vio_buf **frames, struct asked *asked,
+			      struct vio_driver_tally *tally)
 {
-	struct vio_driver_tally tally = { 0 };
 	struct vio_buf **out = frames;
 	unsigned i;
 
 	for (i = 0; i < n;) {
-		unsigned plain = receive_plain(q, done + i, n - i, out, asked, &tally);
+		unsigned plain = receive_plain(q, done + i, n - i, out, asked, tally);
 		struct vio_buf *buf;
 
 		i += plain;
@@ -392,7 +392,6 @@ static unsigned receive_burst(struct vio_driver_queue *q, const struct vio_drvq_
 			*out++ = buf;
 		i++;
 	}
-	vio_driver_tally_end(&q->stats, &tally);
 	return (unsigned)(out - frames);
 }
 
@@ -468,13 +467,15 @@ static unsigned receive_taken(struct vio_driver_queue *q, struct burst *burst,
 	struct asked own = { burst->done + burst->asked, burst->done + burst->n };
 	const struct vio_drvq_done *const behind = burst->behind.next;
 	const unsigned first = burst->n - burst->asked;
+	struct vio_driver_tally tally = { 0 };
 	unsigned got = 0;
 
 	if (first > 0)
-		got = receive_burst(q, burst->done, first, frames, &own);
+		got = receive_burst(q, burst->done, first, frames, &own, &tally);
 	if (burst->asked > 0)
 		got += receive_burst(q, burst->done + first, burst->asked, frames + got,
-				     &burst->behind);
+				     &burst->behind, &tally);
+	vio_driver_tally_end(&q->stats, &tally);
 	q->ahead.asked += (uint32_t)(burst->behind.next - behind);
 	return got;
 }
