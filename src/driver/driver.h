@@ -13,7 +13,9 @@
 #include "base/wide.h"
 #include "driver/transport.h"
 
-#define VIO_DRIVER_BURST    64u /* buffers that go through a ring function at a time */
+#define VIO_DRIVER_BURST 64u /* buffers that go through a ring function at a time */
+/* Buffers of an ordinary size that the largest frame takes. */
+#define VIO_LARGEST_BUFS    (VIO_FRAME_MAX_LEN / 2048 + 2)
 #define VIO_REFILL_BURST    32u /* free descriptors at which a receive queue is refilled */
 #define VIO_RETRY_MIN_NS    UINT64_C(1000000)	/* after a refill without memory: first, */
 #define VIO_RETRY_MAX_NS    UINT64_C(100000000) /* and last, doubling between */
@@ -357,12 +359,26 @@ int vio_driver_negotiate(struct vio_driver *drv, struct vio_error *err);
 int vio_driver_add_status(struct vio_driver *drv, uint8_t bits);
 int vio_driver_read_status(struct vio_driver *drv, uint16_t *status);
 
+/* Where posting begins in a buffer whose frame has a header. */
+static vio_always_inline uint32_t vio_driver_post_start(const struct vio_driver_queue *q)
+{
+	return VIO_BUF_HEADROOM - q->hdr_size;
+}
+
 /* rx.c */
 int vio_driver_rx_receive(struct vio_driver_queue *q, struct vio_buf **frames, unsigned n,
 			  unsigned limit, unsigned *work);
+void vio_driver_rx_detach(struct vio_driver_queue *q, bool keep);
+
+/* rx_refill.c */
+/* Fills the ring and shows that to the device, which is not kicked yet. Returns false when buffers
+ * were short. */
+bool vio_driver_rx_fill(struct vio_driver_queue *q);
+/* The same, and kicks if the device wants that. */
 bool vio_driver_rx_refill(struct vio_driver_queue *q);
 bool vio_driver_rx_wants_refill(const struct vio_driver_queue *q);
-void vio_driver_rx_detach(struct vio_driver_queue *q, bool keep);
+/* Undoes the mapping of a posted buffer and those that are linked behind it. */
+void vio_driver_unmap_posted(struct vio_driver_queue *q, struct vio_buf *buf);
 
 /* tx.c */
 int vio_driver_tx_clean(struct vio_driver_queue *q, unsigned max);
