@@ -399,6 +399,46 @@ static void test_p12_counters(void **state)
 	assert_int_equal(vio_driver_queue_stats(r->drv, 99, &stats), -EINVAL);
 }
 
+/* Frames go by fours; one that is odd is treated as itself wherever in a burst it stands. */
+static void test_p12_odd_one_in_a_burst(void **state)
+{
+	struct vio_net_meta valid = { .flags = VIO_NET_HDR_F_DATA_VALID };
+	struct rig *r = *state;
+	struct vio_driver_stats stats;
+	struct vio_buf *bufs[8];
+	uint8_t many[60], got[100];
+	unsigned i, odd;
+
+	memcpy(many, rig_bytes, sizeof(many));
+	many[0] |= 1;
+	fake_offer(&r->dev, VIO_NET_F_GUEST_CSUM);
+	r->want = vio_driver_known_features();
+	rig_start(r);
+	for (odd = 0; odd < 8; odd++) {
+		for (i = 0; i < 8; i++)
+			bufs[i] = rig_frame(r, i == odd ? 61 : 60, 1);
+		vio_buf_data(bufs[(odd + 4) % 8])[0] |= 1;
+		assert_int_equal(vio_driver_tx_burst(r->drv, 0, bufs, 8), 8);
+		for (i = 0; i < 8; i++)
+			assert_int_equal(fake_take(&r->dev, 1, got, sizeof(got), NULL),
+					 VIO_NET_HDR_SIZE + (i == odd ? 61 : 60));
+		for (i = 0; i < 8; i++)
+			fake_send(&r->dev, 0, i == (odd + 4) % 8 ? many : rig_bytes, 60,
+				  i == odd ? &valid : NULL);
+		assert_int_equal(vio_driver_rx_burst(r->drv, 0, bufs, 8), 8);
+		for (i = 0; i < 8; i++) {
+			assert_int_equal(bufs[i]->meta.flags, i == odd ? valid.flags : 0);
+			rig_check_frame(bufs[i], i == (odd + 4) % 8 ? many : rig_bytes, 60);
+			rig_free(r, bufs[i]);
+		}
+		for (i = 0; i < 2; i++) {
+			rig_stats(r, i, &stats);
+			assert_int_equal(stats.packets, 8 * (odd + 1));
+			assert_int_equal(stats.multicast, odd + 1);
+		}
+	}
+}
+
 /* ---- Mapping --------------------------------------------------------------------------------- */
 
 static void test_map_every_buffer(void **state)
@@ -455,6 +495,7 @@ int main(void)
 		T(test_l5_delayed_retry_one),
 		T(test_l5_refill_past_half),
 		T(test_p12_counters),
+		T(test_p12_odd_one_in_a_burst),
 		T(test_map_every_buffer),
 	};
 
