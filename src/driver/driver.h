@@ -15,8 +15,11 @@
 
 #define VIO_DRIVER_BURST 64u /* buffers that go through a ring function at a time */
 /* Buffers of an ordinary size that the largest frame takes. */
-#define VIO_LARGEST_BUFS    (VIO_FRAME_MAX_LEN / 2048 + 2)
-#define VIO_REFILL_BURST    32u /* free descriptors at which a receive queue is refilled */
+#define VIO_LARGEST_BUFS (VIO_FRAME_MAX_LEN / 2048 + 2)
+#define VIO_REFILL_BURST 32u /* free descriptors at which a receive queue is refilled */
+/* How far ahead of those whose lines are asked for a receiver asks for the buffers themselves, which
+ * say where these lines are. */
+#define VIO_RX_BUFS_AHEAD   12u
 #define VIO_RETRY_MIN_NS    UINT64_C(1000000)	/* after a refill without memory: first, */
 #define VIO_RETRY_MAX_NS    UINT64_C(100000000) /* and last, doubling between */
 #define VIO_TX_INDIRECT_MAX 20 /* pieces of a frame to send that go into an indirect table */
@@ -40,7 +43,7 @@ struct vio_rx_merge {
 struct vio_rx_ahead {
 	uint32_t which, first, n; /* they are done[which][first] and on */
 	uint32_t asked;		  /* how many of these have had their lines asked for */
-	struct vio_drvq_done done[2][VIO_DRIVER_BURST] vio_cacheline;
+	struct vio_drvq_done done[2][VIO_DRIVER_BURST + VIO_RX_BUFS_AHEAD] vio_cacheline;
 };
 
 /* One queue. @halt is written by control functions and by the queue's own, everything else below

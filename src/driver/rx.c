@@ -174,11 +174,13 @@ struct asked {
 	const struct vio_drvq_done *next, *end;
 };
 
-/* Asks for the header, if it @says anything, and the beginning of the frame. */
+/* Asks for the header, if it @says anything, and the beginning of the frame; and for the buffer of one
+ * further on, which is of no use, and does no harm, where there is none any more. */
 static vio_always_inline void ask_for(const struct vio_drvq_done *done, const bool says)
 {
 	const struct vio_buf *buf = done->token;
 
+	vio_prefetch_read(done[VIO_RX_BUFS_AHEAD].token);
 	if (says)
 		vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM - 1);
 	vio_prefetch_read(buf->mem + VIO_BUF_HEADROOM);

@@ -144,15 +144,17 @@ static vio_always_inline bool packed_need_event(uint32_t event, bool event_idx,
 }
 
 /*
- * Asks for the lines of the @n descriptors from @desc on, for writing, when the first has @bits. Who
- * reads a descriptor of the other side's writes it some time later: a line that comes for both comes
- * once. Without the first there may be none, and they would only be taken away from who writes them.
+ * Asks for the lines of the @n descriptors from @desc on, for writing, when the first has the flags
+ * @want of those in @mask. Who reads a descriptor of the other side's writes it some time later: a line
+ * that comes for both comes once. Without the first there may be none, and they would only be taken
+ * away from who writes them.
  */
-static vio_always_inline void packed_ask(const struct ring_desc *desc, uint32_t bits, uint32_t n)
+static vio_always_inline void packed_ask(const struct ring_desc *desc, uint32_t want, uint32_t mask,
+					 uint32_t n)
 {
 	uint32_t i;
 
-	if (n < 8 || (packed_meta_flags(vio_le64(vio_load(&desc->meta))) ^ bits) & PACKED_OWNER)
+	if (n < 8 || (packed_meta_flags(vio_le64(vio_load(&desc->meta))) ^ want) & mask)
 		return;
 	for (i = 0; i < n; i += 4)
 		vio_prefetch_write(&desc[i]);

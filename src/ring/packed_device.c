@@ -276,6 +276,11 @@ static int packed_pop_burst(struct vio_devq *base, const struct vio_mem *mem,
 		run = packed_run(b.at, vio_min(run, b.left), q->q.num);
 		if (run == 0)
 			break;
+		/* What is to be filled: its driver is ahead by a ring mostly, and each is written when it
+		 * is returned. A driver that sends may be at these very lines, and in order of what it
+		 * sent one in many is written. */
+		packed_ask(&q->desc[b.at.off], packed_avail_bits(b.at.wrap) | VIO_DESC_F_WRITE,
+			   PACKED_OWNER | VIO_DESC_F_WRITE, run);
 		plain = pop_run(q, b.at, &region, b.chain, b.iov, run);
 		b.chain += plain;
 		b.iov += 2 * plain;

@@ -152,7 +152,7 @@ int vio_packed_reap_burst(struct vio_drvq *base, struct vio_drvq_done *done, uns
 
 		run = packed_run(b.at, vio_min((uint32_t)(b.end - b.done), b.left), num);
 		run = vio_min(run, num - b.ids);
-		packed_ask(desc, owner, run);
+		packed_ask(desc, owner, PACKED_OWNER, run);
 		plain = q->vector ? q->vector->packed_reap(desc, owner, q->slots, num, ids, b.done,
 							   run) :
 				    0;
@@ -304,7 +304,7 @@ int vio_packed_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done, 
 	struct burst b = { .at = q->used, .left = before, .done = done, .end = done + n };
 	int why = 0;
 
-	packed_ask(&q->desc[b.at.off], packed_used_bits(b.at.wrap),
+	packed_ask(&q->desc[b.at.off], packed_used_bits(b.at.wrap), PACKED_OWNER,
 		   packed_run(b.at, vio_min(n, before), q->q.num));
 	while (b.done < b.end && b.left > 0) {
 		const struct vio_drvq_done *const from = b.done;
