@@ -6,6 +6,7 @@ no DPDK and knows nothing of them.
     ends  DPDK's driver or device, doing to frames what ours do (side_by_side.py)
 """
 
+import glob
 import itertools
 import os
 import shutil
@@ -79,3 +80,5 @@ def forget(words):
     """Removes what a program, called by these words, leaves behind when it has ended."""
     prefix = words[words.index("--file-prefix") + 1]
     shutil.rmtree(os.path.join("/var/run/dpdk", prefix), ignore_errors=True)
+    for path in glob.glob("/dev/hugepages/%smap_*" % prefix):
+        os.unlink(path)

@@ -19,6 +19,9 @@
 #include "ring/packed.h"
 #include "ring/vector.h"
 
+/* Descriptors that are returned by one in order: a driver's usual burst. */
+#define BATCH 32u
+
 /* Flags that are as one expects in a buffer of one descriptor, or are not. */
 #define PACKED_PLAIN (PACKED_OWNER | VIO_DESC_F_NEXT | VIO_DESC_F_INDIRECT)
 
@@ -326,6 +329,29 @@ struct returns {
 	uint32_t laps;	   /* descriptors of the ring, once it went round */
 };
 
+/*
+ * With IN_ORDER one descriptor may stand for several buffers (virtio 1.4, 2.8.8): it names the last
+ * of them and lies where that of the first would be. Goes on to the last one of those from @chain
+ * on, and returns it.
+ *
+ * Buffers that are skipped count as used to their end, so they could be those that the device has
+ * filled; but drivers that look for every writable buffer's descriptor are common, so only those
+ * are skipped that there is nothing to say of. And none beyond a whole BATCH of the ring: a driver
+ * that looks from one such descriptor to the next finds them at even distances, and its processor
+ * has the next one come before it is asked for.
+ */
+static vio_always_inline const struct vio_chain *
+skip_to_last(struct returns *r, const struct vio_chain *chain, const struct vio_chain *end)
+{
+	const uint32_t last = r->off | (BATCH - 1);
+
+	for (; end - chain > 4 && r->off + 4 <= last && chain_four_read(chain); chain += 4)
+		r->off += chain_four_slots(chain);
+	for (; chain + 1 < end && r->off < last && chain->in_num == 0; chain++)
+		r->off += chain->slots;
+	return chain;
+}
+
 /* Returns @chains up to @end; with @in_order what may be skipped is, but for the last. */
 static vio_always_inline void push_some(struct packed_devq *q, struct returns *r,
 					const struct vio_chain *chain, const struct vio_chain *end,
@@ -334,22 +360,13 @@ static vio_always_inline void push_some(struct packed_devq *q, struct returns *r
 	struct ring_desc *const desc = q->desc;
 	const uint32_t num = q->q.num;
 
-	/*
-	 * With IN_ORDER one descriptor may stand for several buffers (virtio 1.4, 2.8.8): it names
-	 * the last of them and lies where that of the first would be. Buffers that are skipped count
-	 * as used to their end, so they could be those that the device has filled; but drivers that
-	 * look for every writable buffer's descriptor are common, so only those are skipped that
-	 * there is nothing to say of.
-	 */
-	if (in_order)
-		for (; end - chain > 4 && chain_four_read(chain); chain += 4)
-			r->off += chain_four_slots(chain);
 	for (; chain < end; chain++) {
-		uint32_t written = chain->written;
+		uint32_t written;
 
+		if (in_order)
+			chain = skip_to_last(r, chain, end);
+		written = chain->written;
 		r->off += chain->slots;
-		if (in_order && chain->in_num == 0 && chain + 1 != end)
-			continue;
 		vio_store(r->meta_at,
 			  vio_le64(written | (uint64_t)chain->id << 32 |
 				   (uint64_t)(r->flags | (uint32_t)(written != 0) << 1) << 48));

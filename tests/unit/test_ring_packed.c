@@ -355,6 +355,36 @@ static void test_device_in_order_element(void **state)
 	image_close(&im);
 }
 
+/* No used descriptor stands for more than is left of an even 32 of the ring, also where the burst
+ * began in the midst of them; so those who look from one to the next find them at even distances. */
+static void test_device_in_order_distances(void **state)
+{
+	static const struct {
+		unsigned at, last;
+	} expected[] = { { 0, 4 }, { 5, 31 }, { 32, 63 }, { 64, 69 }, { 70, 0 } };
+	struct vio_chain some[70];
+	struct vio_iov pieces[256];
+	struct ring_image im;
+	unsigned i, next = 0;
+
+	(void)state;
+	image_open(&im, 70, RING_PACKED | RING_IN_ORDER);
+	image_device_fresh(&im);
+	for (i = 0; i < 70; i++)
+		post(&im, i, 1, (uint16_t)i, AVAIL_1);
+	assert_int_equal(vio_devq_pop_burst(im.dev, im.mem, some, 70, pieces, 256), 70);
+	vio_devq_push_burst(im.dev, some, 5);
+	vio_devq_push_burst(im.dev, some + 5, 65);
+	vio_devq_publish(im.dev);
+	for (i = 0; i < 70; i++) {
+		if (i == expected[next].at)
+			assert_used_desc(&im, i, 0, (uint16_t)expected[next++].last, USED_1);
+		else
+			assert_used_desc(&im, i, 1, (uint16_t)i, AVAIL_1);
+	}
+	image_close(&im);
+}
+
 /* Where a ring goes on: at the used position, where there is one. */
 static void test_device_base(void **state)
 {
@@ -480,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_s15_device_wraps_in_list),
 		cmocka_unit_test(test_s17_device_skips),
 		cmocka_unit_test(test_device_in_order_element),
+		cmocka_unit_test(test_device_in_order_distances),
 		cmocka_unit_test(test_device_base),
 		cmocka_unit_test(test_s18_event_flags),
 		cmocka_unit_test(test_s18_event_positions),

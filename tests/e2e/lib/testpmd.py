@@ -7,6 +7,7 @@ the tests end.
 """
 
 import atexit
+import glob
 import os
 import re
 import shutil
@@ -69,8 +70,11 @@ def _available_mib():
 
 
 def forget(prefix):
-    """Removes what a DPDK process leaves under its name when it has ended: two megabytes."""
+    """Removes what a DPDK process leaves under its name when it has ended: two megabytes, and its
+    huge pages if somebody had to end it."""
     shutil.rmtree(os.path.join("/var/run/dpdk", prefix), ignore_errors=True)
+    for path in glob.glob(os.path.join(MOUNT, prefix + "map_*")):
+        os.unlink(path)
 
 
 class Testpmd:
