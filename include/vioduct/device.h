@@ -221,6 +221,8 @@ VIO_API void vio_device_end(struct vio_device *dev, unsigned pair);
 VIO_API int vio_device_tx(struct vio_device *dev, unsigned pair, unsigned budget);
 /* Whether the back end was busy at the last vio_device_tx(): frames are waiting in the ring. */
 VIO_API bool vio_device_tx_held(const struct vio_device *dev, unsigned pair);
+/* The descriptors that the transmit queue of @pair has, 0 when it does not run. For who serves it. */
+VIO_API uint32_t vio_device_tx_size(const struct vio_device *dev, unsigned pair);
 
 /* Whether the guest has sent frames that were not taken yet. Pair thread, at any time. */
 VIO_API bool vio_device_tx_pending(struct vio_device *dev, unsigned pair);

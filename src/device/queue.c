@@ -266,6 +266,13 @@ bool vio_device_tx_held(const struct vio_device *dev, unsigned pair)
 	return dev->pairs[pair].tx.held;
 }
 
+uint32_t vio_device_tx_size(const struct vio_device *dev, unsigned pair)
+{
+	const struct vio_device_queue *q = &dev->pairs[pair].tx;
+
+	return q->vq ? q->num : 0;
+}
+
 bool vio_device_tx_pending(struct vio_device *dev, unsigned pair)
 {
 	struct vio_device_queue *q = &dev->pairs[pair].tx;

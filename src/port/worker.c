@@ -48,7 +48,7 @@
  * and for no more of them than that. */
 #define GATHER_NS   40
 #define GATHER_MIN  8u
-#define GATHER_MAX  32u
+#define GATHER_MAX  64u
 #define MAX_WORKERS 64
 
 struct worker_job {

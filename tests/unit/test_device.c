@@ -315,7 +315,10 @@ static void q4_a_queue_goes_on_where_it_was_stopped(void **state)
 		assert_true(bed_send(&r, 0, NULL, frame, sizeof(frame)));
 	}
 	assert_int_equal(bed_turn_budget(&r, 0, 3), 3);
+	setup = guest_queue_setup(&r.q[1], 0);
+	assert_int_equal(vio_device_tx_size(r.dev, 0), setup.num);
 	assert_int_equal(vio_device_queue_stop(r.dev, 1, &base), 0);
+	assert_int_equal(vio_device_tx_size(r.dev, 0), 0);
 	assert_int_equal(base, 3);
 	assert_int_equal(bed_turn(&r, 0), 0);
 	assert_int_equal(bed_reap_tx(&r, 0), 3);
