@@ -27,7 +27,6 @@ from turns import Contender, Group
 QUEUES = "queues"
 FIELDS = ("pairs", "direction")
 PAIRS = (1, 2, 4, 8, 16)
-STARTS = 2  # of each: which pages of memory a process gets makes some percent of difference
 PORTS = (1, 8, 64)
 
 
@@ -40,7 +39,7 @@ def queue_groups(options):
         return Contender("%d pairs" % pairs, (pairs, direction), lambda stack: own.start_halves(
             stack, options.vioduct, cores, direction, 64, pairs))
 
-    return [Group(QUEUES, direction, [contender(pairs, direction) for pairs in PAIRS] * STARTS)
+    return [Group(QUEUES, direction, [contender(pairs, direction) for pairs in PAIRS])
             for direction in own.WAYS]
 
 

@@ -191,7 +191,7 @@ class Turns(unittest.TestCase):
         fake = FakePairs("ABCD")
         samples, left_out = run_groups([fake.group], 4)
         # Each is asked twice in a turn.
-        self.assertEqual("".join(fake.asked[::2]), "ABCD" "DCBA" "ABCD" "DCBA")
+        self.assertEqual("".join(fake.asked[::2]), "ABCD" "DCBA" "DCBA" "ABCD")
         self.assertEqual(fake.asked[::2], fake.asked[1::2])
         self.assertEqual({key: len(values) for key, values in samples.parts["fake"].items()},
                          {(name,): 4 for name in "ABCD"})
@@ -210,7 +210,7 @@ class Turns(unittest.TestCase):
 
         fake = FakePairs("ABCD", broken="B", on_count=fail)
         samples, left_out = run_groups([fake.group], 4)
-        self.assertEqual("".join(fake.asked[::2]), "ACD" "DCA" "AD" "DA")
+        self.assertEqual("".join(fake.asked[::2]), "ACD" "DCA" "DA" "AD")
         self.assertEqual({key: len(values) for key, values in samples.parts["fake"].items()},
                          {("A",): 4, ("C",): 1, ("D",): 4})
         self.assertEqual(left_out, ["fake pairs, B: no memory", "fake pairs, C: no answer"])
@@ -372,7 +372,7 @@ class Halves(unittest.TestCase):
     def run_groups(self, fake, *options):
         groups = peers.groups_of(fake, bench.parse([*self.OPTIONS, *options]))
         samples, left_out = run_groups(groups, 1)
-        self.assertEqual(len(samples.keys(peers.PART)), len(fake.started))
+        self.assertEqual(turns.STARTS * len(samples.keys(peers.PART)), len(fake.started))
         return set(fake.started), left_out
 
     def test_frames_that_testpmd_leaves_mostly_untouched_are_for_the_same_work(self):

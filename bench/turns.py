@@ -8,6 +8,9 @@ contender is stopped, the driver first, and continued for each, the device first
 each one turn, in an order that is reversed from round to round. A turn gives one sample: frames by
 the time between two readings of the same counter, after a moment in which caches get warm.
 
+Which pages of memory a process gets makes some percent of difference too, for as long as it lives. So
+a group is started anew for the second half of the turns.
+
 A contender that fails is named and ended, and the others go on.
 """
 
@@ -23,6 +26,7 @@ LENGTH = 0.08  # seconds of a turn
 SETTLE = 0.04  # seconds before
 PATIENCE = 2   # seconds in which a frame has to arrive
 A_SECOND = 4   # turns for each second of each round that was asked for
+STARTS = 2     # of each group
 FAILURES = (LeftOut, AssertionError, OSError, ValueError, KeyError, subprocess.SubprocessError)
 
 
@@ -108,11 +112,12 @@ class _Place:
 
 
 class _Turns:
-    """The turns of one group."""
+    """The turns of one group, of all its contenders but those that have failed."""
 
-    def __init__(self, group, samples, left_out):
-        self.group, self.samples, self.left_out = group, samples, left_out
-        self.places = [_Place(group, contender) for contender in group.contenders]
+    def __init__(self, group, samples, left_out, failed):
+        self.group, self.samples, self.left_out, self.failed = group, samples, left_out, failed
+        self.places = [_Place(group, contender) for contender in group.contenders
+                       if contender not in failed]
 
     def __enter__(self):
         return self
@@ -128,6 +133,7 @@ class _Turns:
             return action()
         except FAILURES as reason:
             self.places.remove(place)
+            self.failed.add(place.contender)
             self.left_out.append("%s: %s" % (place.name, one_line(reason)))
             place.close()
             return None
@@ -144,20 +150,22 @@ class _Turns:
 
 
 def run_groups(groups, turns, samples, left_out, progress, look=None):
-    """One group after the other, each with so many turns for every contender. `look()` is called after
-    each round, when everybody is stopped."""
+    """One group after the other, each with so many turns for every contender, shared among its starts.
+    `look()` is called after each round, when everybody is stopped."""
     progress.begin()
-    for index, group in enumerate(groups):
+    starts, failed = [(group, start) for group in groups for start in range(STARTS)], set()
+    for index, (group, start) in enumerate(starts):
         def show(text, done):
             progress.show("%s %s: %s" % (group.part, group.name, text),
-                          (index + done) / len(groups))
+                          (index + done) / len(starts))
 
-        with _Turns(group, samples, left_out) as taking:
+        mine = range(start, turns, STARTS)
+        with _Turns(group, samples, left_out, failed) as taking:
             show("starts", 0)
             taking.start()
-            for number in range(turns):
-                show("turn %d of %d" % (number + 1, turns), number / turns)
-                taking.round(backwards=number % 2 == 1)
+            for count, number in enumerate(mine):
+                show("turn %d of %d" % (number + 1, turns), count / len(mine))
+                taking.round(backwards=(count + start) % 2 == 1)
                 if look:
                     look()
     progress.clear()
