@@ -363,7 +363,7 @@ static vio_always_inline void push_some(struct packed_devq *q, struct returns *r
 	for (; chain < end; chain++) {
 		uint32_t written;
 
-		if (in_order)
+		if (in_order && chain->in_num == 0)
 			chain = skip_to_last(r, chain, end);
 		written = chain->written;
 		r->off += chain->slots;
