@@ -6,6 +6,7 @@ no DPDK and knows nothing of them.
     ends  DPDK's driver or device, doing to frames what ours do (side_by_side.py)
 """
 
+import contextlib
 import glob
 import itertools
 import os
@@ -81,4 +82,5 @@ def forget(words):
     prefix = words[words.index("--file-prefix") + 1]
     shutil.rmtree(os.path.join("/var/run/dpdk", prefix), ignore_errors=True)
     for path in glob.glob("/dev/hugepages/%smap_*" % prefix):
-        os.unlink(path)
+        with contextlib.suppress(OSError):
+            os.unlink(path)

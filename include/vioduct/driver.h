@@ -349,6 +349,14 @@ VIO_API int vio_driver_rx_burst(struct vio_driver *drv, unsigned id, struct vio_
 				unsigned n);
 
 /*
+ * Says that vio_driver_rx_burst() on queue @id comes next, so that what it looks at first is on its way
+ * meanwhile: for a thread that polls several queues in turns, to be called before it works on the one
+ * before. Changes nothing, waits for nothing; for a queue that there is not, or that isn't started,
+ * does nothing. Not for queues of other threads: they would have to fetch their lines again.
+ */
+VIO_API void vio_driver_rx_prefetch(const struct vio_driver *drv, unsigned id);
+
+/*
  * Sends up to @n frames. Returns how many were taken: these are the driver's until freed, the rest
  * stay the caller's. 0 when the queue is full. Stops before a frame that can't be sent, and when
  * that is the first returns -EINVAL (asks for what was not negotiated; no headroom; an empty piece; an

@@ -191,6 +191,10 @@ VIO_API bool vio_drvq_must_kick(struct vio_drvq *q);
  */
 VIO_API int vio_drvq_reap_burst(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
 
+/* Asks for the cache lines that the next vio_drvq_reap_burst() looks at first, so that it need not wait
+ * for them. Reads nothing; changes nothing; works on a broken queue, where it does nothing. */
+VIO_API void vio_drvq_prefetch(const struct vio_drvq *q);
+
 /* True when the device has used something that was not reaped. Reads one shared word. */
 VIO_API bool vio_drvq_has_used(const struct vio_drvq *q);
 

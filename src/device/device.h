@@ -18,8 +18,8 @@ VIO_STATIC_ASSERT(VIO_TX_BURST <= 64, "what send() is promised to get at most");
 #define VIO_RX_CHAINS 1024
 /* Frames reserved at a time. */
 #define VIO_RX_BURST 64
-/* How many frames ahead of the one in hand lines are asked for, so that they have come by then; and
- * so the chains that are popped for those that come after. */
+/* How many frames ahead of the one in hand the line of a buffer is asked for, so that it has come by
+ * then; and so the chains that are popped for those that come after. */
 #define VIO_RX_AHEAD 16u
 
 /* Segments of one large frame that are in the hands of the back end at a time, and in all: a frame

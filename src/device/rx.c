@@ -257,8 +257,8 @@ static vio_always_inline unsigned give_some(const struct vio_chain *chain, unsig
 }
 
 /*
- * Finds room for up to @n frames as long as each is plain. Returns how many. With each, the lines of a
- * buffer some way behind are asked for: all at once would be more than a core can have under way.
+ * Finds room for up to @n frames as long as each is plain. Returns how many. With each, the first line
+ * of a buffer some way behind is asked for: all at once would be more than a core can have under way.
  */
 static vio_noinline unsigned reserve_plain(struct vio_rx_scratch *rx, struct vio_frame *frames,
 					   unsigned n, uint32_t hs)

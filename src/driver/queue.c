@@ -101,11 +101,15 @@ int vio_driver_queue_create(struct vio_driver *drv, unsigned queue, uint32_t num
 {
 	const struct vio_host *host = drv->host;
 	struct vio_driver_queue *q;
+	unsigned i;
 	int ret;
 
 	q = host->alloc(host->ctx, sizeof(*q), VIO_CACHE_LINE);
 	if (!q)
 		return -ENOMEM;
+	/* Where no buffer was yet, there is something to be asked for (rx.c). */
+	for (i = 0; i < vio_array_size(q->ahead.done[0]); i++)
+		q->ahead.done[0][i].token = q->ahead.done[1][i].token = q;
 	q->drv = drv;
 	q->index = (uint16_t)queue;
 	q->num = num;

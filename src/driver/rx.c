@@ -175,7 +175,7 @@ struct asked {
 };
 
 /* Asks for the header, if it @says anything, and the beginning of the frame; and for the buffer of one
- * further on, which is of no use, and does no harm, where there is none any more. */
+ * further on, which is of no use where there is none any more, and costs little. */
 static vio_always_inline void ask_for(const struct vio_drvq_done *done, const bool says)
 {
 	const struct vio_buf *buf = done->token;
@@ -513,6 +513,15 @@ int vio_driver_rx_burst(struct vio_driver *drv, unsigned id, struct vio_buf **fr
 	    work > 0 && vio_driver_rx_wants_refill(q))
 		vio_driver_rx_refill(q);
 	return ret;
+}
+
+void vio_driver_rx_prefetch(const struct vio_driver *drv, unsigned id)
+{
+	const struct vio_driver_queue *q = vio_driver_rxq(drv, id);
+
+	/* What was taken ahead is with us already. */
+	if (vio_driver_refusal(q, id < drv->nb_rx) == 0 && q->ahead.n == 0)
+		vio_drvq_prefetch(q->vq);
 }
 
 /* ---- Leaving --------------------------------------------------------------------------------- */

@@ -54,11 +54,7 @@ bool vio_pair_serve(struct vio_pair_run *pair, struct vio_device_scratch *scratc
 	if (pair->be->ops->receive && !vio_device_rx_starved(dev, pair->index))
 		got = pair->be->ops->receive(pair->be, pair->index, RX_BUDGET);
 	vio_device_end(dev, pair->index);
-	pair->one_way = 0;
-	/* While the worker waits for more, the guest is not to find a small ring full. */
-	if (sent > 0 && got <= 0)
-		pair->one_way = vio_min((unsigned)sent,
-					vio_max(vio_device_tx_size(dev, pair->index) / 8, 1u));
+	pair->one_way = sent > 0 && got <= 0 ? (unsigned)sent : 0;
 	if (vio_unlikely(got == -ENETDOWN))
 		tell_lost(pair);
 	return sent > 0 || got > 0;

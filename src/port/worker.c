@@ -44,8 +44,8 @@
 /* Turns and looks between two askings for events. */
 #define EVENTS_EACH    8
 #define EVENTS_AT_ONCE 32
-/* A pause between looks: so long for each frame of the last turn, if there were as many as that,
- * and for no more of them than that. */
+/* A pause between looks: so long for each frame of the last turn, if there were as many as that;
+ * for no more of them than that, nor than an eighth of a ring, which is not to be found full. */
 #define GATHER_NS   40
 #define GATHER_MIN  8u
 #define GATHER_MAX  64u
@@ -67,7 +67,7 @@ struct vio_worker {
 	struct vio_pair_run *active;
 	struct vio_pair_run *pairs;
 	uint64_t poll_ns; /* how long to poll now, adapted */
-	unsigned bulk;	  /* frames of the last turn that moved any, if guests only sent */
+	unsigned bulk;	  /* frames to wait for, as many as the last turn that moved any did */
 	bool started;
 
 	/* control to worker */
@@ -169,7 +169,7 @@ static void take_events(struct vio_worker *w, int timeout)
 static bool turn(struct vio_worker *w)
 {
 	struct vio_pair_run **link = &w->active;
-	unsigned bulk = 0;
+	unsigned bulk = 0, most = GATHER_MAX;
 	bool moved = false, one_way = true;
 
 	while (*link) {
@@ -179,6 +179,7 @@ static bool turn(struct vio_worker *w)
 			moved = true;
 			bulk += pair->one_way;
 			one_way &= pair->one_way > 0;
+			most = vio_min(most, vio_device_tx_size(pair->dev, pair->index) / 8);
 			link = &pair->next;
 		} else if (w->poll_ns) {
 			link = &pair->next; /* poll() arms it when its time is up */
@@ -191,7 +192,7 @@ static bool turn(struct vio_worker *w)
 		}
 	}
 	if (moved)
-		w->bulk = one_way ? bulk : 0;
+		w->bulk = one_way ? vio_min(bulk, most) : 0;
 	return moved;
 }
 
@@ -202,7 +203,7 @@ static bool turn(struct vio_worker *w)
  */
 static void let_gather(const struct vio_worker *w, uint64_t end)
 {
-	uint64_t pause = (uint64_t)vio_min(w->bulk, GATHER_MAX) * GATHER_NS, until = 0;
+	uint64_t pause = (uint64_t)w->bulk * GATHER_NS, until = 0;
 
 	if (w->bulk >= GATHER_MIN)
 		until = vio_min(end, now_ns(w) + pause);

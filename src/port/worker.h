@@ -39,8 +39,7 @@ struct vio_pair_run {
 	bool active;		   /* on the worker's list of pairs to serve */
 	bool tx_due;		   /* transmit is to be drained (always, in bh mode) */
 	bool tx_waiting;	   /* timer mode: a kick came, the timer runs */
-	unsigned one_way;	   /* frames of the last turn, if the guest only sent; a part of its
-				      ring at most */
+	unsigned one_way;	   /* frames of the last turn, if the guest only sent */
 	struct vio_pair_run *next; /* active list */
 	struct vio_pair_run *all;  /* every pair of this worker */
 	bool lost;		   /* the back end's far side is gone, and @lost_fd was told */

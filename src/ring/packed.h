@@ -147,7 +147,7 @@ static vio_always_inline bool packed_need_event(uint32_t event, bool event_idx,
  * Asks for the lines of the @n descriptors from @desc on, for writing, when the first has the flags
  * @want of those in @mask. Who reads a descriptor of the other side's writes it some time later: a line
  * that comes for both comes once. Without the first there may be none, and they would only be taken
- * away from who writes them.
+ * away from who writes them. What is read here is a hint and nothing more.
  */
 static vio_always_inline void packed_ask(const struct ring_desc *desc, uint32_t want, uint32_t mask,
 					 uint32_t n)

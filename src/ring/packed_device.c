@@ -19,7 +19,7 @@
 #include "ring/packed.h"
 #include "ring/vector.h"
 
-/* Descriptors that are returned by one in order: a driver's usual burst. */
+/* In order, so many descriptors are returned by one at most: a driver's usual burst. */
 #define BATCH 32u
 
 /* Flags that are as one expects in a buffer of one descriptor, or are not. */
@@ -280,8 +280,8 @@ static int packed_pop_burst(struct vio_devq *base, const struct vio_mem *mem,
 		if (run == 0)
 			break;
 		/* What is to be filled: its driver is ahead by a ring mostly, and each is written when it
-		 * is returned. A driver that sends may be at these very lines, and in order of what it
-		 * sent one in many is written. */
+		 * is returned, in this turn as a rule. A driver that sends may be at these very lines,
+		 * and in order of what it sent one in many is written. */
 		packed_ask(&q->desc[b.at.off], packed_avail_bits(b.at.wrap) | VIO_DESC_F_WRITE,
 			   PACKED_OWNER | VIO_DESC_F_WRITE, run);
 		plain = pop_run(q, b.at, &region, b.chain, b.iov, run);
@@ -336,23 +336,38 @@ struct returns {
  *
  * Buffers that are skipped count as used to their end, so they could be those that the device has
  * filled; but drivers that look for every writable buffer's descriptor are common, so only those
- * are skipped that there is nothing to say of. And none beyond a whole BATCH of the ring: a driver
- * that looks from one such descriptor to the next finds them at even distances, and its processor
- * has the next one come before it is asked for.
+ * are skipped that there is nothing to say of. And none beyond a whole BATCH of the ring, or its end:
+ * a driver that looks from one such descriptor to the next finds them at even distances, and its
+ * processor has the next one come before it is asked for.
  */
-static vio_always_inline const struct vio_chain *
-skip_to_last(struct returns *r, const struct vio_chain *chain, const struct vio_chain *end)
+static vio_always_inline const struct vio_chain *skip_to_last(struct returns *r,
+							      const struct vio_chain *chain,
+							      const struct vio_chain *end,
+							      uint32_t num)
 {
-	const uint32_t last = r->off | (BATCH - 1);
+	const uint32_t stop = vio_min((r->off | (BATCH - 1)) + 1, num);
+	uint32_t off = r->off;
 
-	for (; end - chain > 4 && r->off + 4 <= last && chain_four_read(chain); chain += 4)
-		r->off += chain_four_slots(chain);
-	for (; chain + 1 < end && r->off < last && chain->in_num == 0; chain++)
-		r->off += chain->slots;
+	for (; end - chain > 4 && chain_four_read(chain); chain += 4) {
+		const uint32_t then = off + chain_four_slots(chain);
+
+		if (then + chain[4].slots > stop)
+			break;
+		off = then;
+	}
+	for (; end - chain > 1 && chain->in_num == 0; chain++) {
+		const uint32_t then = off + chain->slots;
+
+		if (then + chain[1].slots > stop)
+			break;
+		off = then;
+	}
+	r->off = off;
 	return chain;
 }
 
-/* Returns @chains up to @end; with @in_order what may be skipped is, but for the last. */
+/* Returns @chains up to @end; with @in_order what may be skipped is, but for the last of each
+ * batch. */
 static vio_always_inline void push_some(struct packed_devq *q, struct returns *r,
 					const struct vio_chain *chain, const struct vio_chain *end,
 					const bool in_order)
@@ -364,7 +379,7 @@ static vio_always_inline void push_some(struct packed_devq *q, struct returns *r
 		uint32_t written;
 
 		if (in_order && chain->in_num == 0)
-			chain = skip_to_last(r, chain, end);
+			chain = skip_to_last(r, chain, end, num);
 		written = chain->written;
 		r->off += chain->slots;
 		vio_store(r->meta_at,

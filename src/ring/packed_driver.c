@@ -321,6 +321,15 @@ static bool packed_must_kick(struct vio_drvq *base)
 
 /* ---- Interrupts -------------------------------------------------------------------------- */
 
+static void packed_prefetch(const struct vio_drvq *base)
+{
+	const struct packed_drvq *q = packed_const(base);
+	uint32_t i, n = packed_run(q->used, RING_PREFETCH, q->q.num);
+
+	for (i = 0; i < n; i += VIO_CACHE_LINE / sizeof(q->desc[0]))
+		vio_prefetch_read(&q->desc[q->used.off + i]);
+}
+
 static bool packed_has_used(const struct vio_drvq *base)
 {
 	const struct packed_drvq *q = packed_const(base);
@@ -438,9 +447,9 @@ static const struct vio_drvq_ops packed_drvq_broken_ops =
 	{                                                                                        \
 		.broken = &packed_drvq_broken_ops, .add_burst = (add), .add_singles = (singles), \
 		.show = packed_show, .must_kick = packed_must_kick, .reap_burst = (reap),        \
-		.has_used = packed_has_used, .notify_enable = packed_notify_enable,              \
-		.notify_disable = packed_notify_disable, .detach = packed_detach,                \
-		.avail_pos = packed_avail_pos,                                                   \
+		.prefetch = packed_prefetch, .has_used = packed_has_used,                        \
+		.notify_enable = packed_notify_enable, .notify_disable = packed_notify_disable,  \
+		.detach = packed_detach, .avail_pos = packed_avail_pos,                          \
 	}
 
 static const struct vio_drvq_ops packed_drvq_ops =

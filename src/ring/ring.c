@@ -216,6 +216,12 @@ int vio_drvq_reap_burst(struct vio_drvq *q, struct vio_drvq_done *done, unsigned
 	return q->ops->reap_burst(q, done, n);
 }
 
+void vio_drvq_prefetch(const struct vio_drvq *q)
+{
+	if (q->ops->prefetch)
+		q->ops->prefetch(q);
+}
+
 bool vio_drvq_has_used(const struct vio_drvq *q)
 {
 	return q->ops->has_used(q);

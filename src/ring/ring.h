@@ -14,6 +14,9 @@
 
 #include "base/bits.h"
 
+/* So many used buffers are asked for by a prefetch. */
+#define RING_PREFETCH 16u
+
 struct vio_drvq_ops {
 	const struct vio_drvq_ops *broken; /* what takes over when the queue breaks; NULL there */
 	int (*add_burst)(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsigned n);
@@ -22,6 +25,7 @@ struct vio_drvq_ops {
 	void (*show)(struct vio_drvq *q);
 	bool (*must_kick)(struct vio_drvq *q);
 	int (*reap_burst)(struct vio_drvq *q, struct vio_drvq_done *done, unsigned n);
+	void (*prefetch)(const struct vio_drvq *q); /* NULL: there is nothing to look at */
 	bool (*has_used)(const struct vio_drvq *q);
 	bool (*notify_enable)(struct vio_drvq *q, uint16_t after);
 	void (*notify_disable)(struct vio_drvq *q);

@@ -582,6 +582,16 @@ static int split_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done
 	return (int)i;
 }
 
+static void split_prefetch(const struct vio_drvq *base)
+{
+	const struct split_drvq *q = split_const(base);
+	uint32_t i;
+
+	vio_prefetch_read(&q->used->idx);
+	for (i = 0; i < RING_PREFETCH; i += VIO_CACHE_LINE / sizeof(q->used->ring[0]))
+		vio_prefetch_read(&q->used->ring[(q->used_idx + i) & q->mask]);
+}
+
 static bool split_has_used(const struct vio_drvq *base)
 {
 	const struct split_drvq *q = split_const(base);
@@ -670,9 +680,10 @@ static const struct vio_drvq_ops split_drvq_broken_ops =
 	{                                                                                       \
 		.broken = &split_drvq_broken_ops, .add_burst = split_add_burst,                 \
 		.add_singles = split_add_singles, .show = split_show,                           \
-		.must_kick = split_must_kick, .reap_burst = (reap), .has_used = split_has_used, \
-		.notify_enable = split_notify_enable, .notify_disable = split_notify_disable,   \
-		.detach = split_detach, .avail_pos = split_avail_pos,                           \
+		.must_kick = split_must_kick, .reap_burst = (reap), .prefetch = split_prefetch, \
+		.has_used = split_has_used, .notify_enable = split_notify_enable,               \
+		.notify_disable = split_notify_disable, .detach = split_detach,                 \
+		.avail_pos = split_avail_pos,                                                   \
 	}
 
 static const struct vio_drvq_ops split_drvq_ops = SPLIT_DRVQ_OPS(split_reap_burst);

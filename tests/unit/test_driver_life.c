@@ -446,6 +446,7 @@ static void test_l4_stop_gives_everything_back(void **state)
 		assert_int_equal(r->dev.status, 0);
 		assert_int_equal(vio_pool_available(r->pool), RIG_POOL);
 		assert_int_equal(info(r).state, VIO_DRIVER_CONFIGURED);
+		vio_driver_rx_prefetch(r->drv, 0);
 		assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), -ESHUTDOWN);
 		assert_int_equal(vio_driver_tx_burst(r->drv, 0, &buf, 1), -ESHUTDOWN);
 	}
@@ -507,6 +508,8 @@ static void test_u15_multiqueue(void **state)
 		assert_int_equal(fake_send(&r->dev, VIO_RXQ(i), frame, sizeof(frame), NULL), 1);
 	}
 	for (i = 0; i < 4; i++) {
+		/* Of the last: a queue that there is not. */
+		vio_driver_rx_prefetch(r->drv, i + 1);
 		assert_int_equal(vio_driver_rx_burst(r->drv, i, &buf, 1), 1);
 		assert_int_equal(vio_buf_data(buf)[50], 2 * i);
 		if (i < 2)

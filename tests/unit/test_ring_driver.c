@@ -694,6 +694,35 @@ static void test_broken(void **state)
 	image_close(&im);
 }
 
+/* Asking for what comes next changes nothing, wherever the ring stands; nor on a broken one. */
+static void test_prefetch(void **state)
+{
+	struct vio_seg seg = { IMAGE_DATA, 60 };
+	struct ring_image im;
+	size_t size;
+	void *before;
+	unsigned i;
+
+	image_open(&im, 8, ring_format(state));
+	image_driver(&im);
+	size = vio_drvq_bytes(8, im.features);
+	before = malloc(size);
+	assert_non_null(before);
+	for (i = 0; i < 40; i++) {
+		assert_int_equal(add(&im, &seg, 0, 1, &token[0]), 1);
+		vio_drvq_publish(im.drv);
+		if (i == 39)
+			vio_drvq_break(im.drv, VIO_VQ_BAD_ID);
+		memcpy(before, im.drv_storage, size);
+		vio_drvq_prefetch(im.drv);
+		assert_memory_equal(before, im.drv_storage, size);
+		if (i < 39)
+			assert_comes_back(&im, next(&im).id, 7, &token[0]);
+	}
+	free(before);
+	image_close(&im);
+}
+
 /* The largest ring: indices and counts of 16 bits are used to their end. */
 static void test_largest(void **state)
 {
@@ -747,6 +776,7 @@ int main(void)
 		RING_TEST(test_s14_notify_event_idx_chains, RING_RUN_ALL),
 		RING_TEST(test_detach, RING_RUN_ALL),
 		RING_TEST(test_broken, RING_RUN_ALL),
+		RING_TEST(test_prefetch, RING_RUN_ALL),
 		RING_TEST(test_largest, RING_RUN_ALL),
 	};
 

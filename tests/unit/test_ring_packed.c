@@ -355,34 +355,72 @@ static void test_device_in_order_element(void **state)
 	image_close(&im);
 }
 
-/* No used descriptor stands for more than is left of an even 32 of the ring, also where the burst
- * began in the midst of them; so those who look from one to the next find them at even distances. */
-static void test_device_in_order_distances(void **state)
+/* A burst in order, and the used descriptors that are to stand for it. */
+struct batches {
+	unsigned slots; /* descriptors of each buffer */
+	unsigned from;	/* where the first is */
+	unsigned n;	/* buffers, */
+	unsigned first; /* of which so many are returned before the others */
+	struct {
+		unsigned at, id;
+	} used[7]; /* those behind the last are all zero */
+};
+
+static void check_batches(const struct batches *b)
 {
-	static const struct {
-		unsigned at, last;
-	} expected[] = { { 0, 4 }, { 5, 31 }, { 32, 63 }, { 64, 69 }, { 70, 0 } };
+	const unsigned num = 70;
 	struct vio_chain some[70];
 	struct vio_iov pieces[256];
 	struct ring_image im;
-	unsigned i, next = 0;
+	unsigned i, k, at, next = 0;
+
+	image_open(&im, num, RING_PACKED | RING_IN_ORDER);
+	image_device(&im, 0x80008000u | b->from << 16 | b->from);
+	for (i = 0; i < b->n; i++)
+		for (k = 0; k < b->slots; k++) {
+			at = b->from + i * b->slots + k;
+			post(&im, at % num, 1, (uint16_t)i,
+			     (k + 1 < b->slots ? NEXT : 0) | (at < num ? AVAIL_1 : AVAIL_0));
+		}
+	assert_int_equal(vio_devq_pop_burst(im.dev, im.mem, some, 70, pieces, 256), b->n);
+	vio_devq_push_burst(im.dev, some, b->first);
+	vio_devq_push_burst(im.dev, some + b->first, b->n - b->first);
+	vio_devq_publish(im.dev);
+	for (i = 0; i < b->n * b->slots; i++) {
+		uint16_t owner;
+
+		at = b->from + i;
+		owner = at < num ? USED_1 : USED_0;
+		at %= num;
+		if (b->used[next].at == at && (next == 0 || b->used[next].id))
+			assert_used_desc(&im, at, 0, (uint16_t)b->used[next++].id, owner);
+		else
+			assert_int_not_equal(im.pdesc[at].flags, owner);
+	}
+	assert_true(next > 0 && b->used[next].id == 0);
+	image_close(&im);
+}
+
+/* No used descriptor stands for more than is left of an even 32 of the ring, or of the ring itself,
+ * also where the burst began in the midst of them; so those who look from one to the next find them
+ * at even distances. Only a list that is in both stands for itself. */
+static void test_device_in_order_distances(void **state)
+{
+	static const struct batches all[] = {
+		{ 1, 0, 70, 5, { { 0, 4 }, { 5, 31 }, { 32, 63 }, { 64, 69 } } },
+		{ 1, 60, 20, 0, { { 60, 3 }, { 64, 9 }, { 0, 19 } } },
+		{ 3, 0, 23, 0, { { 0, 9 }, { 30, 10 }, { 33, 20 }, { 63, 21 }, { 66, 22 } } },
+		{ 2,
+		  31,
+		  30,
+		  0,
+		  { { 31, 0 }, { 33, 15 }, { 63, 16 }, { 65, 18 }, { 69, 19 }, { 1, 29 } } },
+	};
+	unsigned i;
 
 	(void)state;
-	image_open(&im, 70, RING_PACKED | RING_IN_ORDER);
-	image_device_fresh(&im);
-	for (i = 0; i < 70; i++)
-		post(&im, i, 1, (uint16_t)i, AVAIL_1);
-	assert_int_equal(vio_devq_pop_burst(im.dev, im.mem, some, 70, pieces, 256), 70);
-	vio_devq_push_burst(im.dev, some, 5);
-	vio_devq_push_burst(im.dev, some + 5, 65);
-	vio_devq_publish(im.dev);
-	for (i = 0; i < 70; i++) {
-		if (i == expected[next].at)
-			assert_used_desc(&im, i, 0, (uint16_t)expected[next++].last, USED_1);
-		else
-			assert_used_desc(&im, i, 1, (uint16_t)i, AVAIL_1);
-	}
-	image_close(&im);
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		check_batches(&all[i]);
 }
 
 /* Where a ring goes on: at the used position, where there is one. */

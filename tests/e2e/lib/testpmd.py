@@ -7,6 +7,7 @@ the tests end.
 """
 
 import atexit
+import contextlib
 import glob
 import os
 import re
@@ -74,7 +75,8 @@ def forget(prefix):
     huge pages if somebody had to end it."""
     shutil.rmtree(os.path.join("/var/run/dpdk", prefix), ignore_errors=True)
     for path in glob.glob(os.path.join(MOUNT, prefix + "map_*")):
-        os.unlink(path)
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 class Testpmd:
