@@ -9,7 +9,7 @@ each one turn, in an order that is reversed from round to round. A turn gives on
 the time between two readings of the same counter, after a moment in which caches get warm.
 
 Which pages of memory a process gets makes some percent of difference too, for as long as it lives. So
-a group is started anew for the second half of the turns.
+a group is started anew for each quarter of the turns.
 
 A contender that fails is named and ended, and the others go on.
 """
@@ -26,7 +26,7 @@ LENGTH = 0.08  # seconds of a turn
 SETTLE = 0.04  # seconds before
 PATIENCE = 2   # seconds in which a frame has to arrive
 A_SECOND = 4   # turns for each second of each round that was asked for
-STARTS = 2     # of each group
+STARTS = 4     # of each group, if there are turns for as many
 FAILURES = (LeftOut, AssertionError, OSError, ValueError, KeyError, subprocess.SubprocessError)
 
 
@@ -153,13 +153,14 @@ def run_groups(groups, turns, samples, left_out, progress, look=None):
     """One group after the other, each with so many turns for every contender, shared among its starts.
     `look()` is called after each round, when everybody is stopped."""
     progress.begin()
-    starts, failed = [(group, start) for group in groups for start in range(STARTS)], set()
+    each = min(STARTS, turns)
+    starts, failed = [(group, start) for group in groups for start in range(each)], set()
     for index, (group, start) in enumerate(starts):
         def show(text, done):
             progress.show("%s %s: %s" % (group.part, group.name, text),
                           (index + done) / len(starts))
 
-        mine = range(start, turns, STARTS)
+        mine = range(start, turns, each)
         with _Turns(group, samples, left_out, failed) as taking:
             show("starts", 0)
             taking.start()
