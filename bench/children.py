@@ -100,7 +100,11 @@ class Child:
             self.process.send_signal(signal.SIGUSR1)
             line = self._line(AGAIN)
             while line is not None:
-                answer = json.loads(line)
+                try:
+                    answer = json.loads(line)
+                except ValueError:
+                    raise LeftOut("%s says: %s" % (self.name, one_line(
+                        self.said() or line.decode(errors="replace")))) from None
                 # Not to a question of before that was asked twice.
                 if answer["ns"] >= asked:
                     return answer

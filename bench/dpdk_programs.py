@@ -82,5 +82,5 @@ def forget(words):
     prefix = words[words.index("--file-prefix") + 1]
     shutil.rmtree(os.path.join("/var/run/dpdk", prefix), ignore_errors=True)
     for path in glob.glob("/dev/hugepages/%smap_*" % prefix):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)

@@ -136,11 +136,11 @@ class Reading(unittest.TestCase):
             [], ["--rounds", "10"], ["--seconds", "0.5"], ["--quick"])], [20, 40, 10, 2])
 
 
-def run_groups(groups, number):
-    """Without waiting, each group started twice. Returns samples and what was left out."""
+def run_groups(groups, number, starts=2):
+    """Without waiting, each group started so many times at most. Returns samples and what was left out."""
     samples, left_out = measure.Samples(), []
     with open(os.devnull, "w") as nowhere, unittest.mock.patch.multiple(
-            turns, SETTLE=0, LENGTH=0, STARTS=2):
+            turns, SETTLE=0, LENGTH=0, STARTS=starts):
         turns.run_groups(groups, number, samples, left_out, measure.Progress(nowhere))
     return samples, left_out
 
@@ -196,6 +196,14 @@ class Turns(unittest.TestCase):
         self.assertEqual({key: len(values) for key, values in samples.parts["fake"].items()},
                          {(name,): 4 for name in "ABCD"})
         self.assertEqual(left_out, [])
+
+    def test_either_order_comes_as_often_however_the_turns_are_shared_among_the_starts(self):
+        for starts, number in ((1, 6), (2, 6), (4, 6), (4, 4), (4, 2)):
+            fake = FakePairs("AB")
+            run_groups([fake.group], number, starts)
+            order = "".join(fake.asked[::2])
+            self.assertEqual([order[i:i + 2] for i in range(0, len(order), 2)].count("AB"),
+                             number / 2)
 
     def test_only_who_has_the_turn_runs(self):
         fake = FakePairs("ABC")
@@ -334,6 +342,13 @@ class Children(unittest.TestCase):
         with children.Child("fake", lambda _: ["sh", "-c", "echo too bad >&2"]) as child:
             with self.assertRaisesRegex(measure.LeftOut, "^fake: too bad$"):
                 child.ask()
+
+    def test_who_answers_otherwise_is_told_with_its_words(self):
+        for where in (">&2; echo 7 frames", ""):
+            with children.Child("fake", lambda _, where=where: [
+                    "sh", "-c", "echo too bad %s; exec sleep 100" % where]) as child:
+                with self.assertRaisesRegex(measure.LeftOut, "^fake says: too bad$"):
+                    child.ask()
 
     def test_a_stopped_one_dies_with_its_parent(self):
         parent = subprocess.Popen([sys.executable, "-c", STOPPED % os.path.dirname(

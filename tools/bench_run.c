@@ -514,8 +514,8 @@ static int turn(struct run *run)
 		/* Who only sends looks now and then whether something comes all the same. */
 		if (run->conf->mode == BENCH_TXONLY && !run->coming && run->turns % LOOKS != 0)
 			continue;
-		if (run->conf->pairs > 1)
-			vio_driver_rx_prefetch(run->front.drv, (id + 1) % run->conf->pairs);
+		if (id + 1 < run->conf->pairs)
+			vio_driver_rx_prefetch(run->front.drv, id + 1);
 		ret = visit(run, id, receive_pair, BURSTS_RECEIVED);
 		if (ret < 0)
 			return ret;

@@ -350,9 +350,9 @@ VIO_API int vio_driver_rx_burst(struct vio_driver *drv, unsigned id, struct vio_
 
 /*
  * Says that vio_driver_rx_burst() on queue @id comes next, so that what it looks at first is on its way
- * meanwhile: for a thread that polls several queues in turns, to be called before it works on the one
- * before. Changes nothing, waits for nothing; for a queue that there is not, or that isn't started,
- * does nothing. Not for queues of other threads: they would have to fetch their lines again.
+ * meanwhile: for a thread that polls several queues in turns, to be called before it works on the queue
+ * whose turn it is. A queue function like the others: only for the thread that has queue @id. Changes
+ * nothing and waits for nothing; does nothing for a queue that there is not or that isn't started.
  */
 VIO_API void vio_driver_rx_prefetch(const struct vio_driver *drv, unsigned id);
 

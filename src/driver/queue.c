@@ -107,7 +107,8 @@ int vio_driver_queue_create(struct vio_driver *drv, unsigned queue, uint32_t num
 	q = host->alloc(host->ctx, sizeof(*q), VIO_CACHE_LINE);
 	if (!q)
 		return -ENOMEM;
-	/* Where no buffer was yet, there is something to be asked for (rx.c). */
+	/* Entries that held no buffer yet are asked for as well (rx.c, ask_for()): of NULL that would be
+	 * a walk through the page tables each time. */
 	for (i = 0; i < vio_array_size(q->ahead.done[0]); i++)
 		q->ahead.done[0][i].token = q->ahead.done[1][i].token = q;
 	q->drv = drv;

@@ -44,8 +44,9 @@
 /* Turns and looks between two askings for events. */
 #define EVENTS_EACH    8
 #define EVENTS_AT_ONCE 32
-/* A pause between looks: so long for each frame of the last turn, if there were as many as that;
- * for no more of them than that, nor than an eighth of a ring, which is not to be found full. */
+/* A pause between looks: GATHER_NS for each frame of the last turn, for GATHER_MAX at most and for an
+ * eighth of the smallest ring that they came from, which is not to be found full. For fewer than
+ * GATHER_MIN there is none; so never where rings have less than 64 descriptors. */
 #define GATHER_NS   40
 #define GATHER_MIN  8u
 #define GATHER_MAX  64u
@@ -67,7 +68,7 @@ struct vio_worker {
 	struct vio_pair_run *active;
 	struct vio_pair_run *pairs;
 	uint64_t poll_ns; /* how long to poll now, adapted */
-	unsigned bulk;	  /* frames to wait for, as many as the last turn that moved any did */
+	unsigned bulk;	  /* frames to wait for: see let_gather(); 0 if guests have received any */
 	bool started;
 
 	/* control to worker */

@@ -19,7 +19,8 @@
 #include "ring/packed.h"
 #include "ring/vector.h"
 
-/* In order, so many descriptors are returned by one at most: a driver's usual burst. */
+/* In order, so many descriptors are returned by one at most, but for a longer list: a driver's usual
+ * burst. */
 #define BATCH 32u
 
 /* Flags that are as one expects in a buffer of one descriptor, or are not. */

@@ -319,16 +319,16 @@ static bool packed_must_kick(struct vio_drvq *base)
 				 packed_back(q->avail, q->pending, q->q.num), moved, q->q.num);
 }
 
-/* ---- Interrupts -------------------------------------------------------------------------- */
-
+/* The first line alone: there may be nothing in those behind it, and they would be taken away from who
+ * writes them. */
 static void packed_prefetch(const struct vio_drvq *base)
 {
 	const struct packed_drvq *q = packed_const(base);
-	uint32_t i, n = packed_run(q->used, RING_PREFETCH, q->q.num);
 
-	for (i = 0; i < n; i += VIO_CACHE_LINE / sizeof(q->desc[0]))
-		vio_prefetch_read(&q->desc[q->used.off + i]);
+	vio_prefetch_read(&q->desc[q->used.off]);
 }
+
+/* ---- Interrupts -------------------------------------------------------------------------- */
 
 static bool packed_has_used(const struct vio_drvq *base)
 {

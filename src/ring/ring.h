@@ -14,9 +14,6 @@
 
 #include "base/bits.h"
 
-/* So many used buffers are asked for by a prefetch. */
-#define RING_PREFETCH 16u
-
 struct vio_drvq_ops {
 	const struct vio_drvq_ops *broken; /* what takes over when the queue breaks; NULL there */
 	int (*add_burst)(struct vio_drvq *q, const struct vio_drvq_buf *bufs, unsigned n);

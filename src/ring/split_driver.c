@@ -585,11 +585,9 @@ static int split_reap_in_order(struct vio_drvq *base, struct vio_drvq_done *done
 static void split_prefetch(const struct vio_drvq *base)
 {
 	const struct split_drvq *q = split_const(base);
-	uint32_t i;
 
 	vio_prefetch_read(&q->used->idx);
-	for (i = 0; i < RING_PREFETCH; i += VIO_CACHE_LINE / sizeof(q->used->ring[0]))
-		vio_prefetch_read(&q->used->ring[(q->used_idx + i) & q->mask]);
+	vio_prefetch_read(&q->used->ring[q->used_idx & q->mask]);
 }
 
 static bool split_has_used(const struct vio_drvq *base)

@@ -61,6 +61,7 @@ static void test_p14_needs_reset(void **state)
 	r->dev.events = VIO_TRANSPORT_CONFIG;
 	assert_int_equal(vio_driver_config_interrupt(r->drv), -EIO);
 	assert_int_equal(r->failed_why, -EIO);
+	vio_driver_rx_prefetch(r->drv, 0);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), -EIO);
 	r->dev.needs_reset = false;
 	assert_int_equal(vio_driver_recover(r->drv, 0, &r->err), 0);
@@ -351,6 +352,7 @@ static void test_recover_a_broken_queue(void **state)
 
 	rig_start(r);
 	fake_use(&r->dev, 0, 9999, 60);
+	vio_driver_rx_prefetch(r->drv, 0);
 	assert_int_equal(vio_driver_rx_burst(r->drv, 0, &buf, 1), -EPROTO);
 	assert_int_equal(r->broken, 1);
 	assert_int_equal(vio_driver_recover(r->drv, 10, &r->err), 0);

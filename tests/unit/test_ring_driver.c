@@ -699,14 +699,15 @@ static void test_prefetch(void **state)
 {
 	struct vio_seg seg = { IMAGE_DATA, 60 };
 	struct ring_image im;
-	size_t size;
-	void *before;
+	size_t size, shared;
+	char *before;
 	unsigned i;
 
 	image_open(&im, 8, ring_format(state));
 	image_driver(&im);
 	size = vio_drvq_bytes(8, im.features);
-	before = malloc(size);
+	shared = vio_vq_area_sizes(8, im.features).device;
+	before = malloc(size + shared);
 	assert_non_null(before);
 	for (i = 0; i < 40; i++) {
 		assert_int_equal(add(&im, &seg, 0, 1, &token[0]), 1);
@@ -714,8 +715,10 @@ static void test_prefetch(void **state)
 		if (i == 39)
 			vio_drvq_break(im.drv, VIO_VQ_BAD_ID);
 		memcpy(before, im.drv_storage, size);
+		memcpy(before + size, im.areas.device, shared);
 		vio_drvq_prefetch(im.drv);
 		assert_memory_equal(before, im.drv_storage, size);
+		assert_memory_equal(before + size, im.areas.device, shared);
 		if (i < 39)
 			assert_comes_back(&im, next(&im).id, 7, &token[0]);
 	}

@@ -403,7 +403,7 @@ static void check_batches(const struct batches *b)
 
 /* No used descriptor stands for more than is left of an even 32 of the ring, or of the ring itself,
  * also where the burst began in the midst of them; so those who look from one to the next find them
- * at even distances. Only a list that is in both stands for itself. */
+ * at even distances. A list that lies across stands for itself. */
 static void test_device_in_order_distances(void **state)
 {
 	static const struct batches all[] = {
@@ -415,6 +415,7 @@ static void test_device_in_order_distances(void **state)
 		  30,
 		  0,
 		  { { 31, 0 }, { 33, 15 }, { 63, 16 }, { 65, 18 }, { 69, 19 }, { 1, 29 } } },
+		{ 2, 55, 10, 0, { { 55, 3 }, { 63, 4 }, { 65, 6 }, { 69, 7 }, { 1, 9 } } },
 	};
 	unsigned i;
 

@@ -75,7 +75,7 @@ def forget(prefix):
     huge pages if somebody had to end it."""
     shutil.rmtree(os.path.join("/var/run/dpdk", prefix), ignore_errors=True)
     for path in glob.glob(os.path.join(MOUNT, prefix + "map_*")):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
 
