@@ -137,7 +137,8 @@ class Reading(unittest.TestCase):
 
 
 def run_groups(groups, number, starts=2):
-    """Without waiting, each group started so many times at most. Returns samples and what was left out."""
+    """Without waiting, each group started so many times at most. Returns samples and what was left
+    out."""
     samples, left_out = measure.Samples(), []
     with open(os.devnull, "w") as nowhere, unittest.mock.patch.multiple(
             turns, SETTLE=0, LENGTH=0, STARTS=starts):

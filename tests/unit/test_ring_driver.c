@@ -698,31 +698,36 @@ static void test_broken(void **state)
 static void test_prefetch(void **state)
 {
 	struct vio_seg seg = { IMAGE_DATA, 60 };
+	struct vio_vq_sizes shared;
 	struct ring_image im;
-	size_t size, shared;
-	char *before;
+	char *own, *desc, *device;
+	size_t size;
 	unsigned i;
 
 	image_open(&im, 8, ring_format(state));
 	image_driver(&im);
 	size = vio_drvq_bytes(8, im.features);
-	shared = vio_vq_area_sizes(8, im.features).device;
-	before = malloc(size + shared);
-	assert_non_null(before);
+	shared = vio_vq_area_sizes(8, im.features);
+	own = malloc(size + shared.desc + shared.device);
+	assert_non_null(own);
+	desc = own + size;
+	device = desc + shared.desc;
 	for (i = 0; i < 40; i++) {
 		assert_int_equal(add(&im, &seg, 0, 1, &token[0]), 1);
 		vio_drvq_publish(im.drv);
 		if (i == 39)
 			vio_drvq_break(im.drv, VIO_VQ_BAD_ID);
-		memcpy(before, im.drv_storage, size);
-		memcpy(before + size, im.areas.device, shared);
+		memcpy(own, im.drv_storage, size);
+		memcpy(desc, im.areas.desc, shared.desc);
+		memcpy(device, im.areas.device, shared.device);
 		vio_drvq_prefetch(im.drv);
-		assert_memory_equal(before, im.drv_storage, size);
-		assert_memory_equal(before + size, im.areas.device, shared);
+		assert_memory_equal(own, im.drv_storage, size);
+		assert_memory_equal(desc, im.areas.desc, shared.desc);
+		assert_memory_equal(device, im.areas.device, shared.device);
 		if (i < 39)
 			assert_comes_back(&im, next(&im).id, 7, &token[0]);
 	}
-	free(before);
+	free(own);
 	image_close(&im);
 }
 
